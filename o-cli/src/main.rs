@@ -1,0 +1,3 @@
+//! The program `o`: serve, find and call agents from a shell.
+
+fn main() {}

@@ -1,0 +1,68 @@
+//! What happens in a node, for those who want to watch.
+
+use std::fmt;
+
+use futures::stream::BoxStream;
+use o_address::{Address, PeerId, TransportAddr};
+
+use crate::{DenyReason, Direction, NodeState};
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The node changed its state.
+    State(NodeState),
+    /// The node listens here; the address carries the peer id.
+    Listening(TransportAddr),
+    /// The node no longer listens here.
+    ListenerClosed(TransportAddr),
+    /// A connection to `peer` is up.
+    Connected {
+        /// Who, proved by the handshake.
+        peer: PeerId,
+        /// Where.
+        address: TransportAddr,
+        /// Who dialed.
+        direction: Direction,
+    },
+    /// A connection to `peer` is gone.
+    Disconnected {
+        /// Who.
+        peer: PeerId,
+        /// Why, in words.
+        reason: String,
+    },
+    /// A connection was not allowed.
+    Denied {
+        /// Who, if the handshake came that far.
+        peer: Option<PeerId>,
+        /// Who dialed.
+        direction: Direction,
+        /// Why.
+        reason: DenyReason,
+    },
+    /// An agent is hosted now.
+    Hosted(Address),
+    /// An agent is no longer hosted.
+    Withdrawn(Address),
+    /// A name and its capabilities were announced.
+    Announced(Address),
+}
+
+/// A subscriber was too slow and missed this many events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0} events were missed")]
+pub struct Lagged(pub u64);
+
+/// Events from the moment of subscribing on. Ends with the node.
+pub type EventStream = BoxStream<'static, Result<Event, Lagged>>;
+
+/// Passes events on. Never blocks the publisher: a slow subscriber gets [`Lagged`].
+pub trait Events: fmt::Debug + Send + Sync + 'static {
+    /// Tells every subscriber.
+    fn publish(&self, event: Event);
+
+    /// Events from now on.
+    fn subscribe(&self) -> EventStream;
+}

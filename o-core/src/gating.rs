@@ -1,0 +1,122 @@
+//! Which connections may exist.
+
+use std::{borrow::Cow, fmt, sync::Arc};
+
+use o_address::{PeerId, TransportAddr};
+
+/// How far a connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Stage {
+    /// Before any byte: outbound, the peer may be known; inbound, only its network address.
+    Pending,
+    /// The handshake has proved the peer.
+    Established,
+}
+
+/// Who dialed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// The other side did.
+    Inbound,
+    /// We did.
+    Outbound,
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Inbound => "inbound",
+            Self::Outbound => "outbound",
+        })
+    }
+}
+
+/// A connection that somebody wants.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Attempt<'a> {
+    /// How far it has come.
+    pub stage: Stage,
+    /// Who dialed.
+    pub direction: Direction,
+    /// The other side: proved when established, only intended when pending and outbound.
+    pub peer: Option<&'a PeerId>,
+    /// The other side's transport address, where one is known.
+    pub remote: Option<&'a TransportAddr>,
+    /// Whether it runs through a relay.
+    pub relayed: bool,
+}
+
+impl<'a> Attempt<'a> {
+    /// A direct connection of which nothing else is known yet.
+    pub fn new(stage: Stage, direction: Direction) -> Self {
+        Self { stage, direction, peer: None, remote: None, relayed: false }
+    }
+
+    /// The same, to or from `peer`.
+    #[must_use]
+    pub fn peer(mut self, peer: &'a PeerId) -> Self {
+        self.peer = Some(peer);
+        self
+    }
+
+    /// The same, at this transport address.
+    #[must_use]
+    pub fn remote(mut self, remote: &'a TransportAddr) -> Self {
+        self.remote = Some(remote);
+        self
+    }
+}
+
+/// Decides which connections may exist. Runs inside the swarm's poll: answer at once.
+///
+/// It is asked at each [`Stage`]. What it refuses once the peer is proved is told to the peer as
+/// "refused"; what it refuses before is cut without a word.
+pub trait ConnectionGater: fmt::Debug + Send + Sync + 'static {
+    /// Whether the connection may exist.
+    ///
+    /// # Errors
+    /// Why not.
+    fn allow(&self, attempt: &Attempt<'_>) -> Result<(), DenyReason>;
+}
+
+impl<T: ConnectionGater + ?Sized> ConnectionGater for Arc<T> {
+    fn allow(&self, attempt: &Attempt<'_>) -> Result<(), DenyReason> {
+        (**self).allow(attempt)
+    }
+}
+
+/// Why a connection may not exist.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DenyReason {
+    /// The peer is on the block list.
+    #[error("the peer is blocked")]
+    Blocked,
+    /// There is an allow list and the peer is not on it.
+    #[error("the peer is not on the allow list")]
+    NotAllowed,
+    /// The peer is neither parent, child nor leader of this node.
+    #[error("the peer is neither parent, child nor leader")]
+    NotRelated,
+    /// A counting limit is reached.
+    #[error("limit reached: {limit}")]
+    Limit {
+        /// Which limit.
+        limit: &'static str,
+    },
+    /// A policy of the user's own.
+    #[error("{reason}")]
+    Policy {
+        /// What it says; told to the peer.
+        reason: Cow<'static, str>,
+    },
+}
+
+impl DenyReason {
+    /// Whether it is a counting limit: those are cut hard, nobody answers.
+    pub fn is_limit(&self) -> bool {
+        matches!(self, Self::Limit { .. })
+    }
+}

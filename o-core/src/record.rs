@@ -1,0 +1,185 @@
+//! What was found out about a name: records that their peer signed, and their withdrawal.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use o_address::{Address, PeerId, TransportAddr};
+
+use crate::{Capability, MethodSpec, NetworkId, SchemaHash, Shape};
+
+/// How far two clocks may be apart.
+const CLOCK_SKEW: Duration = Duration::from_secs(300);
+
+/// A method, as far as a record tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MethodDigest {
+    /// Its name.
+    pub name: Arc<str>,
+    /// How many values go each way.
+    pub shape: Shape,
+    /// [`MethodSpec::hash`]: what a caller may pin.
+    pub hash: SchemaHash,
+}
+
+impl From<&MethodSpec> for MethodDigest {
+    fn from(spec: &MethodSpec) -> Self {
+        Self { name: spec.name.clone(), shape: spec.shape, hash: spec.hash() }
+    }
+}
+
+/// When something signed was made and until when it holds, by the signer's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordTimes {
+    /// Seconds since 1970 at its making.
+    pub created: u64,
+    /// How long it holds from then, in seconds.
+    pub lifetime: u32,
+}
+
+impl RecordTimes {
+    /// From `now` on, for `lifetime` (whole seconds, at most [`Record::MAX_LIFETIME`]).
+    pub fn starting(now: SystemTime, lifetime: Duration) -> Self {
+        let lifetime = lifetime.min(Record::MAX_LIFETIME).as_secs();
+        Self { created: unix_seconds(now), lifetime: u32::try_from(lifetime).unwrap_or(u32::MAX) }
+    }
+
+    /// How old it is. Made in the future, by a clock ahead of ours, counts as made now.
+    pub fn age(&self, now: SystemTime) -> Duration {
+        Duration::from_secs(unix_seconds(now).saturating_sub(self.created))
+    }
+
+    /// Whether it no longer holds; clocks may be five minutes apart.
+    pub fn is_expired(&self, now: SystemTime) -> bool {
+        let lifetime = Duration::from_secs(self.lifetime.into()).min(Record::MAX_LIFETIME);
+        self.age(now) > lifetime + CLOCK_SKEW
+    }
+}
+
+fn unix_seconds(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// What a peer says about one of its agents. Of two, the higher sequence number holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The agent's name.
+    pub address: Address,
+    /// The node that hosts it, which signs the record.
+    pub peer: PeerId,
+    /// Where that node listens; at most [`Record::MAX_ADDRESSES`].
+    pub addresses: Vec<TransportAddr>,
+    /// What it can do; at most [`Record::MAX_CAPABILITIES`].
+    pub capabilities: Vec<Capability>,
+    /// Its methods; at most [`Record::MAX_METHODS`].
+    pub methods: Vec<MethodDigest>,
+    /// Grows with every record of this peer for this name.
+    pub sequence: u64,
+    /// When it was made and until when it holds.
+    pub times: RecordTimes,
+    /// The network that it belongs to.
+    pub network: NetworkId,
+}
+
+impl Record {
+    /// Most transport addresses.
+    pub const MAX_ADDRESSES: usize = 16;
+    /// Most capabilities.
+    pub const MAX_CAPABILITIES: usize = 100;
+    /// Most methods.
+    pub const MAX_METHODS: usize = 256;
+    /// Longest lifetime: 48 hours.
+    pub const MAX_LIFETIME: Duration = Duration::from_secs(48 * 3600);
+    /// Largest signed form, in bytes.
+    pub const MAX_SIGNED: usize = 64 * 1024;
+}
+
+/// A record with the bytes that its peer signed. Cloning is cheap.
+///
+/// Made by `o_protocol::record`, which verifies; relayed as it came, never encoded again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedRecord {
+    record: Arc<Record>,
+    envelope: Bytes,
+}
+
+impl SignedRecord {
+    /// Joins a record and the envelope that was proved to hold it.
+    pub fn new_verified(record: Record, envelope: Bytes) -> Self {
+        Self { record: Arc::new(record), envelope }
+    }
+
+    /// What it says.
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// The signed bytes, as received.
+    pub fn envelope(&self) -> &Bytes {
+        &self.envelope
+    }
+}
+
+/// The withdrawal of a name by the peer that announced it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tombstone {
+    /// The name.
+    pub address: Address,
+    /// Who announced and now withdraws it.
+    pub peer: PeerId,
+    /// Withdraws every record with a sequence number up to this.
+    pub sequence: u64,
+    /// The capabilities under which it was announced.
+    pub capabilities: Vec<Capability>,
+    /// When it was made and how long it must be kept.
+    pub times: RecordTimes,
+    /// The network that it belongs to.
+    pub network: NetworkId,
+}
+
+/// A tombstone with the bytes that its peer signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedTombstone {
+    tombstone: Arc<Tombstone>,
+    envelope: Bytes,
+}
+
+impl SignedTombstone {
+    /// Joins a tombstone and the envelope that was proved to hold it.
+    pub fn new_verified(tombstone: Tombstone, envelope: Bytes) -> Self {
+        Self { tombstone: Arc::new(tombstone), envelope }
+    }
+
+    /// What it says.
+    pub fn tombstone(&self) -> &Tombstone {
+        &self.tombstone
+    }
+
+    /// The signed bytes, as received.
+    pub fn envelope(&self) -> &Bytes {
+        &self.envelope
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_may_differ_by_five_minutes() {
+        let made = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+        let times = RecordTimes::starting(made, Duration::from_secs(60));
+        assert_eq!(times.age(made - Duration::from_secs(600)), Duration::ZERO);
+        assert!(!times.is_expired(made + Duration::from_secs(360)));
+        assert!(times.is_expired(made + Duration::from_secs(361)));
+    }
+
+    #[test]
+    fn a_lifetime_of_years_is_cut() {
+        let made = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+        let times = RecordTimes { created: 1_000_000, lifetime: u32::MAX };
+        assert!(times.is_expired(made + Record::MAX_LIFETIME + Duration::from_secs(301)));
+    }
+}

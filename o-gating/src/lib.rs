@@ -1,0 +1,1 @@
+//! Who may connect: lists, the rule of the hierarchy, chains of policies.

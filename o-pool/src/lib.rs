@@ -1,0 +1,1 @@
+//! Which connection to use: one dial per peer at a time, leases, eviction, backoff, health.

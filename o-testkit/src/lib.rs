@@ -1,0 +1,1 @@
+//! Memory network, fakes and conformance suites for the traits of o-core.
