@@ -99,6 +99,7 @@ impl PeerId {
     }
 
     /// The last 8 characters of the text, for tables and logs. They identify nothing: anybody can make a key for them.
+    #[must_use]
     pub fn short(&self) -> impl fmt::Display + fmt::Debug + Copy + use<> {
         Short(*self)
     }

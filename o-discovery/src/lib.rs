@@ -1,1 +1,27 @@
 //! Who can do this, who is this: bootstrap list, mDNS, Kademlia, merged with provenance.
+//!
+//! Every source implements [`o_core::Discovery`] and can be used alone or joined by
+//! [`MergedDiscovery`]:
+//!
+//! - [`BootstrapDiscovery`]: a fixed list of peers, each of which may be the one that is sought.
+//! - [`MemoryDiscovery`]: a directory in this process, shared by its clones.
+//! - [`swarm::dht`] (feature `kad`): names and capabilities in a distributed hash table.
+//! - [`swarm::mdns`] (feature `mdns`): peers on the same local network.
+//!
+//! [`swarm`] is the only public module that names libp2p: it has the behaviours for whoever owns a
+//! Swarm, and beside each a state without task or clock, and a handle. A Cargo feature compiles a
+//! source in; configuration turns it on.
+//!
+//! What a source tells is a hint until the peer itself, with its key, has confirmed it.
+
+mod bootstrap;
+mod keys;
+mod memory;
+mod merged;
+pub mod swarm;
+
+pub use crate::{
+    bootstrap::{BootstrapDiscovery, BootstrapError},
+    memory::{MemoryConfig, MemoryDiscovery},
+    merged::{MergedConfig, MergedDiscovery},
+};

@@ -16,9 +16,10 @@ pub(super) fn check_segments(segments: &str, base: usize) -> Result<(), AddressE
     let mut parts = segments.split('/').enumerate().peekable();
     while let Some((index, segment)) = parts.next() {
         if segment.is_empty() {
-            return Err(match (index, parts.peek()) {
-                (1.., None) => AddressError::TrailingSlash { offset: offset - 1 },
-                _ => AddressError::EmptySegment { offset },
+            // The first segment is not the last one here: no segments at all are refused above.
+            return Err(match parts.peek() {
+                None => AddressError::TrailingSlash { offset: offset - 1 },
+                Some(_) => AddressError::EmptySegment { offset },
             });
         }
         if index >= MAX_SEGMENTS {

@@ -1,0 +1,236 @@
+//! Which addresses that somebody told us are worth keeping.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use libp2p::{Multiaddr, PeerId, multiaddr::Protocol};
+use o_address::TransportAddr;
+
+/// Longest address that is kept, in bytes of its binary form: a relayed one takes about 100.
+const MAX_BYTES: usize = 160;
+
+/// Which networks an address may lie in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// Only what the public internet reaches.
+    Public,
+    /// Also loopback, private ranges and memory.
+    Any,
+}
+
+/// `address` without the peer at its end, if it is a sane address of `peer` within `scope`.
+pub(crate) fn usable(address: &Multiaddr, peer: &PeerId, scope: Scope) -> Option<Multiaddr> {
+    if address.len() > MAX_BYTES {
+        return None;
+    }
+    let mut address = address.clone();
+    if let Some(Protocol::P2p(last)) = address.iter().last() {
+        if last != *peer {
+            return None; // It leads to somebody else.
+        }
+        address.pop();
+    }
+    let mut parts = address.iter();
+    let host_is_good = match parts.next()? {
+        Protocol::Ip4(ip) => is_good_v4(ip, scope),
+        Protocol::Ip6(ip) => is_good_v6(ip, scope),
+        Protocol::Dns(name)
+        | Protocol::Dns4(name)
+        | Protocol::Dns6(name)
+        | Protocol::Dnsaddr(name) => is_good_name(&name, scope),
+        Protocol::Memory(port) => return (port != 0 && scope == Scope::Any).then_some(address),
+        _ => false, // A path on this machine, or nothing that can be dialed.
+    };
+    let port_is_good = match parts.next() {
+        Some(Protocol::Tcp(port) | Protocol::Udp(port)) => port != 0,
+        _ => false,
+    };
+    let circuits = parts.filter(|part| matches!(part, Protocol::P2pCircuit)).count();
+    (host_is_good && port_is_good && circuits <= 1).then_some(address)
+}
+
+/// The usable ones among `addresses`, each once, at most `limit`.
+pub(crate) fn filtered<'a>(
+    addresses: impl IntoIterator<Item = &'a Multiaddr>,
+    peer: &PeerId,
+    scope: Scope,
+    limit: usize,
+) -> Vec<Multiaddr> {
+    let mut kept = Vec::new();
+    for address in addresses {
+        if kept.len() >= limit {
+            break;
+        }
+        if let Some(address) = usable(address, peer, scope)
+            && !kept.contains(&address)
+        {
+            kept.push(address);
+        }
+    }
+    kept
+}
+
+/// The addresses as o-core's, the peer at the end of each; what has no such form is left out.
+pub(crate) fn to_transport(addresses: &[Multiaddr], peer: &PeerId) -> Vec<TransportAddr> {
+    let full = addresses.iter().filter_map(|address| address.clone().with_p2p(*peer).ok());
+    full.filter_map(|address| convert::from_multiaddr(&address)).collect()
+}
+
+fn is_good_v4(ip: Ipv4Addr, scope: Scope) -> bool {
+    let [a, b, c, _] = ip.octets();
+    if a == 0 || ip.is_multicast() || ip.is_broadcast() {
+        return false;
+    }
+    let shared = a == 100 && (64..128).contains(&b); // RFC 6598
+    let assignments = (a, b, c) == (192, 0, 0); // RFC 6890
+    let benchmark = a == 198 && (18..20).contains(&b); // RFC 2544
+    let local = ip.is_loopback()
+        || ip.is_private()
+        || ip.is_link_local()
+        || ip.is_documentation()
+        || shared
+        || assignments
+        || benchmark
+        || a >= 240;
+    scope == Scope::Any || !local
+}
+
+fn is_good_v6(ip: Ipv6Addr, scope: Scope) -> bool {
+    if ip.is_unspecified() || ip.is_multicast() {
+        return false;
+    }
+    if let Some(ip) = ip.to_ipv4_mapped() {
+        return is_good_v4(ip, scope);
+    }
+    let [a, b, ..] = ip.segments();
+    let site_local = a & 0xffc0 == 0xfec0; // RFC 3879
+    let documentation = a == 0x2001 && b == 0xdb8; // RFC 3849
+    let local = ip.is_loopback()
+        || ip.is_unique_local()
+        || ip.is_unicast_link_local()
+        || site_local
+        || documentation;
+    scope == Scope::Any || !local
+}
+
+fn is_good_name(name: &str, scope: Scope) -> bool {
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    let local = ["localhost", "local", "internal", "home.arpa"].iter().any(|suffix| {
+        name.strip_suffix(suffix).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    });
+    !name.is_empty() && (scope == Scope::Any || !local)
+}
+
+/// Between libp2p's types and o-address's.
+pub(crate) mod convert {
+    use super::{Multiaddr, PeerId, TransportAddr};
+
+    pub(crate) fn from_multiaddr(address: &Multiaddr) -> Option<TransportAddr> {
+        TransportAddr::parse(&address.to_string()).ok()
+    }
+
+    pub(crate) fn to_multiaddr(address: &TransportAddr) -> Option<Multiaddr> {
+        address.as_str().parse().ok()
+    }
+
+    pub(crate) fn from_peer_id(peer: &PeerId) -> Option<o_address::PeerId> {
+        o_address::PeerId::from_bytes(&peer.to_bytes()).ok()
+    }
+
+    pub(crate) fn to_peer_id(peer: &o_address::PeerId) -> Option<PeerId> {
+        PeerId::from_bytes(peer.as_bytes()).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, scope: Scope) -> bool {
+        usable(&text.parse().unwrap(), &PeerId::random(), scope).is_some()
+    }
+
+    #[test]
+    fn local_addresses_need_the_wide_scope() {
+        let local = [
+            "/ip4/127.0.0.1/tcp/1",
+            "/ip4/10.1.2.3/tcp/1",
+            "/ip4/172.16.0.1/udp/1/quic-v1",
+            "/ip4/192.168.1.1/tcp/1/ws",
+            "/ip4/169.254.1.1/tcp/1",
+            "/ip4/100.64.0.1/tcp/1",
+            "/ip4/198.18.0.1/tcp/1",
+            "/ip4/240.0.0.1/tcp/1",
+            "/ip6/::1/tcp/1",
+            "/ip6/fc00::1/tcp/1",
+            "/ip6/fe80::1/tcp/1",
+            "/ip6/::ffff:10.0.0.1/tcp/1",
+            "/dns4/localhost/tcp/1",
+            "/dns/a.LOCALHOST./tcp/1",
+            "/dns/printer.local/tcp/1",
+            "/memory/7",
+        ];
+        for text in local {
+            assert!(!check(text, Scope::Public), "{text}");
+            assert!(check(text, Scope::Any), "{text}");
+        }
+    }
+
+    #[test]
+    fn public_addresses_are_kept() {
+        let public = [
+            "/ip4/1.2.3.4/tcp/4001",
+            "/ip4/100.63.0.1/tcp/1",
+            "/ip4/100.128.0.1/tcp/1",
+            "/ip6/2606:4700::1/udp/1/quic-v1",
+            "/dns4/example.com/tcp/443/wss",
+            "/dns/mylocal/tcp/1",
+        ];
+        for text in public {
+            assert!(check(text, Scope::Public), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_dialed_is_refused_in_every_scope() {
+        let bad = [
+            "/ip4/0.0.0.0/tcp/1",
+            "/ip4/1.2.3.4/tcp/0",
+            "/ip4/224.0.0.1/tcp/1",
+            "/ip4/255.255.255.255/tcp/1",
+            "/ip6/::/tcp/1",
+            "/ip6/ff02::1/tcp/1",
+            "/ip4/1.2.3.4",
+            "/memory/0",
+            "/unix/tmp%2Fsocket",
+            "/tcp/1",
+        ];
+        for text in bad {
+            assert!(!check(text, Scope::Any), "{text}");
+        }
+        let relay = PeerId::random();
+        let circuit = format!("/ip4/1.2.3.4/tcp/1/p2p/{relay}/p2p-circuit");
+        assert!(check(&circuit, Scope::Public));
+        assert!(!check(&format!("{circuit}/p2p/{relay}/p2p-circuit"), Scope::Public));
+        let long = format!("/dns4/{}/tcp/1", "a".repeat(200));
+        assert!(!check(&long, Scope::Public));
+    }
+
+    #[test]
+    fn the_peer_at_the_end_must_be_the_peer() {
+        let (peer, other) = (PeerId::random(), PeerId::random());
+        let bare: Multiaddr = "/ip4/1.2.3.4/tcp/1".parse().unwrap();
+        let full = bare.clone().with_p2p(peer).unwrap();
+        assert_eq!(usable(&full, &peer, Scope::Public), Some(bare.clone()));
+        assert_eq!(usable(&full, &other, Scope::Public), None);
+        let kept = filtered([&full, &bare, &full], &peer, Scope::Public, 8);
+        assert_eq!(kept, [bare]);
+    }
+
+    #[test]
+    fn the_number_is_bounded() {
+        let peer = PeerId::random();
+        let many: Vec<Multiaddr> =
+            (1..50).map(|port| format!("/ip4/1.2.3.4/tcp/{port}").parse().unwrap()).collect();
+        assert_eq!(filtered(&many, &peer, Scope::Public, 8), many[..8]);
+    }
+}

@@ -1,0 +1,1 @@
+//! What may arrive, and what comes of it.

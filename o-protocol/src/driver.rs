@@ -1,0 +1,310 @@
+//! Drives a session over any byte stream: one future that reads, writes and keeps time.
+//!
+//! Callers and handlers share the session with the driver behind a short lock. So dropping a call
+//! cancels it at once, nothing queues between a caller and its connection, and one wake-up sends
+//! everything that is ready.
+
+mod caller;
+mod refuse;
+mod served;
+mod shared;
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use futures::io::{AsyncRead, AsyncWrite};
+use o_address::PeerId;
+use tokio::time::Sleep;
+
+pub use self::{
+    caller::SessionHandle,
+    refuse::refuse,
+    served::{Serve, ServedCall},
+    shared::SessionStatus,
+};
+use self::shared::Shared;
+use crate::{
+    frame,
+    header::Hello,
+    session::{Session, SessionConfig, SessionEnd, Side},
+};
+
+/// Bytes gathered for one write.
+const GATHER: usize = 64 * 1024;
+/// First size of the read buffer; it doubles as long as reads fill it, up to the frame limit.
+const FIRST_READ: usize = 8 * 1024;
+/// Reads and writes in one poll, so that a busy connection lets others run.
+const BUDGET: usize = 32;
+/// How long the last bytes may take when the session has ended, and a write when it has not.
+const LINGER: std::time::Duration = std::time::Duration::from_secs(1);
+const WRITE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Begins a session on `stream`: a handle to call over it, and the driver to be polled.
+///
+/// `peer` is who the transport proved to be at the other end. Calls of the other side go to `serve`.
+pub fn connect<S>(
+    stream: S,
+    side: Side,
+    config: SessionConfig,
+    hello: Hello,
+    peer: Option<PeerId>,
+    serve: Arc<dyn Serve>,
+) -> (SessionHandle, Driver<S>)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin,
+{
+    let session = Session::new(side, config, hello, now());
+    let max_frame = session.config().max_frame as usize;
+    let shared = Arc::new(Shared::new(session, peer));
+    let driver = Driver {
+        stream,
+        shared: shared.clone(),
+        serve,
+        input: vec![0; FIRST_READ],
+        filled: 0,
+        max_frame,
+        output: Vec::new(),
+        written: 0,
+        unflushed: false,
+        stalled: None,
+        ending: None,
+        broken: false,
+        timer: None,
+    };
+    (SessionHandle::new(shared), driver)
+}
+
+fn now() -> Instant {
+    // tokio's clock, so that tests can pause it.
+    tokio::time::Instant::now().into_std()
+}
+
+/// Reads, writes and keeps time for one session until it ends. It must be polled on a runtime with
+/// time; dropping it ends the session.
+#[must_use = "a session does nothing unless its driver is polled"]
+pub struct Driver<S> {
+    stream: S,
+    shared: Arc<Shared>,
+    serve: Arc<dyn Serve>,
+    input: Vec<u8>,
+    filled: usize,
+    max_frame: usize,
+    output: Vec<u8>,
+    written: usize,
+    unflushed: bool,
+    /// Since when a write has made no progress.
+    stalled: Option<Instant>,
+    /// Since when the session is over and only its last bytes are being sent.
+    ending: Option<Instant>,
+    /// Nothing more can be read or written.
+    broken: bool,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> fmt::Debug for Driver<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver").field("shared", &self.shared).finish_non_exhaustive()
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Future for Driver<S> {
+    type Output = SessionEnd;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<SessionEnd> {
+        let this = self.get_mut();
+        this.shared.register_driver(cx);
+        for _ in 0..BUDGET {
+            let mut progress = this.poll_write(cx);
+            if let Some(end) = this.poll_ended(cx) {
+                return Poll::Ready(end);
+            }
+            progress |= this.poll_read(cx);
+            progress |= this.poll_time(cx);
+            if !progress {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Driver<S> {
+    /// Sends what is ready; whether anything moved.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        loop {
+            if self.written == self.output.len() {
+                self.output.clear();
+                self.written = 0;
+                let output = &mut self.output;
+                self.shared.drive(&*self.serve, |session| session.transmit(output, GATHER));
+                if self.output.is_empty() {
+                    return self.poll_flush(cx) || progress;
+                }
+            }
+            let rest = self.output.get(self.written..).unwrap_or_default();
+            match Pin::new(&mut self.stream).poll_write(cx, rest) {
+                Poll::Ready(Ok(count)) if count > 0 => {
+                    self.written += count;
+                    self.unflushed = true;
+                    self.stalled = None;
+                    progress = true;
+                }
+                Poll::Ready(Ok(_)) => {
+                    self.lost("the stream takes no more bytes");
+                    return true;
+                }
+                Poll::Ready(Err(error)) => {
+                    self.lost(&error.to_string());
+                    return true;
+                }
+                Poll::Pending => {
+                    self.stalled.get_or_insert_with(now);
+                    return progress;
+                }
+            }
+        }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> bool {
+        if !self.unflushed {
+            return false;
+        }
+        match Pin::new(&mut self.stream).poll_flush(cx) {
+            Poll::Ready(Ok(())) => {
+                self.unflushed = false;
+                self.stalled = None;
+                true
+            }
+            Poll::Ready(Err(error)) => {
+                self.unflushed = false;
+                self.lost(&error.to_string());
+                true
+            }
+            Poll::Pending => {
+                self.stalled.get_or_insert_with(now);
+                false
+            }
+        }
+    }
+
+    /// Takes in what has arrived; whether anything did.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> bool {
+        if !self.shared.wants_input() {
+            return false;
+        }
+        if self.filled == self.input.len() && self.input.len() < self.max_frame {
+            let size = (self.input.len() * 2).min(self.max_frame);
+            self.input.resize(size, 0);
+        }
+        let Some(room) = self.input.get_mut(self.filled..) else { return false };
+        match Pin::new(&mut self.stream).poll_read(cx, room) {
+            Poll::Ready(Ok(0)) => self.shared.drive(&*self.serve, Session::receive_end),
+            Poll::Ready(Ok(count)) => {
+                self.filled += count;
+                self.decode();
+            }
+            Poll::Ready(Err(error)) => self.lost(&error.to_string()),
+            Poll::Pending => return false,
+        }
+        true
+    }
+
+    fn decode(&mut self) {
+        let now = now();
+        let mut used = 0;
+        let arrived = self.input.get(..self.filled).unwrap_or_default();
+        let max_frame = self.max_frame;
+        self.shared.drive(&*self.serve, |session| {
+            while let Some(rest) = arrived.get(used..) {
+                match frame::decode(rest, max_frame) {
+                    Ok(Some((frame, length))) => {
+                        session.receive(&frame, now);
+                        used += length;
+                    }
+                    Ok(None) => break,
+                    Err(error) => {
+                        session.receive_garbage(error);
+                        used = arrived.len();
+                        break;
+                    }
+                }
+            }
+        });
+        self.input.copy_within(used..self.filled, 0);
+        self.filled -= used;
+    }
+
+    /// Runs time-outs; whether one was due.
+    fn poll_time(&mut self, cx: &mut Context<'_>) -> bool {
+        let now = now();
+        let session = self.shared.next_timeout();
+        let stalled = self.stalled.map(|since| since + WRITE_TIMEOUT);
+        let ending = self.ending.map(|since| since + LINGER);
+        let Some(next) = [session, stalled, ending].into_iter().flatten().min() else {
+            return false;
+        };
+        if next <= now {
+            if stalled.is_some_and(|at| at <= now) {
+                self.lost("a write made no progress for 30 s");
+            }
+            self.shared.drive(&*self.serve, |session| session.on_timeout(now));
+            return true;
+        }
+        let at = tokio::time::Instant::from_std(next);
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
+        // A timer that fires too early is set anew; one that would fire too late must be moved now.
+        if timer.is_elapsed() || timer.deadline() > at {
+            timer.as_mut().reset(at);
+        }
+        if timer.as_mut().poll(cx).is_ready() {
+            timer.as_mut().reset(at);
+            return timer.as_mut().poll(cx).is_ready();
+        }
+        false
+    }
+
+    /// How the session ended, once its last bytes are out or have had their time.
+    fn poll_ended(&mut self, cx: &mut Context<'_>) -> Option<SessionEnd> {
+        let (end, has_output) = self.shared.end_if_over(&*self.serve)?;
+        let now = now();
+        let since = *self.ending.get_or_insert(now);
+        if self.broken || now >= since + LINGER {
+            return Some(end);
+        }
+        let pending = has_output || self.written < self.output.len() || self.unflushed;
+        if pending || Pin::new(&mut self.stream).poll_close(cx).is_pending() {
+            return None;
+        }
+        Some(end)
+    }
+
+    fn lost(&mut self, reason: &str) {
+        self.broken = true;
+        self.output.clear();
+        self.written = 0;
+        self.unflushed = false;
+        self.stalled = None;
+        tracing::debug!(reason, "call stream failed");
+        self.shared.drive(&*self.serve, |session| {
+            if session.peer_hello().is_none() {
+                session.receive_end();
+            }
+            session.close(SessionEnd::Lost { reason: reason.to_owned() });
+        });
+    }
+}
+
+impl<S> Drop for Driver<S> {
+    fn drop(&mut self) {
+        // Whoever waits on a call must learn that nobody will drive it any more.
+        self.shared.drive(&*self.serve, Session::receive_end);
+    }
+}

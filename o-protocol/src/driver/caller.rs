@@ -1,0 +1,249 @@
+//! The calling end of a session.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use async_trait::async_trait;
+use futures::{Stream, StreamExt};
+use o_address::PeerId;
+use o_core::{Body, BodyStream, CallError, Caller, OutgoingCall, Reply};
+
+use super::{now, shared::{SessionStatus, Shared}};
+use crate::{
+    header::{CallHeader, Goodbye, Hello},
+    session::{CallId, Received, SendError, SessionEnd},
+};
+
+/// Calls over one connection. Cheap to clone; the connection lives as long as its driver.
+#[derive(Clone)]
+pub struct SessionHandle {
+    shared: Arc<Shared>,
+}
+
+impl fmt::Debug for SessionHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.shared.fmt(f)
+    }
+}
+
+impl SessionHandle {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Who is at the other end, as the transport proved.
+    pub fn peer(&self) -> Option<PeerId> {
+        self.shared.peer
+    }
+
+    /// Where the session is now.
+    pub fn status(&self) -> SessionStatus {
+        self.shared.status().borrow().clone()
+    }
+
+    /// Whether new calls are taken, as far as is known here.
+    pub fn is_open(&self) -> bool {
+        matches!(self.status(), SessionStatus::Opening | SessionStatus::Ready(_))
+    }
+
+    /// Calls that are open, in both directions.
+    pub fn active_calls(&self) -> usize {
+        self.shared.with(|session| session.active_calls())
+    }
+
+    /// Waits for the other side's HELLO.
+    ///
+    /// # Errors
+    /// How the session ended instead.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing.
+    pub async fn ready(&self) -> Result<Arc<Hello>, SessionEnd> {
+        let mut status = self.shared.status();
+        loop {
+            match &*status.borrow_and_update() {
+                SessionStatus::Ready(hello) => return Ok(hello.clone()),
+                SessionStatus::Leaving => return Err(SessionEnd::ShuttingDown),
+                SessionStatus::Closed(end) => return Err(end.clone()),
+                SessionStatus::Opening => {}
+            }
+            if status.changed().await.is_err() {
+                return Err(SessionEnd::Finished);
+            }
+        }
+    }
+
+    /// Waits for the end of the session.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing.
+    pub async fn closed(&self) -> SessionEnd {
+        let mut status = self.shared.status();
+        loop {
+            if let SessionStatus::Closed(end) = &*status.borrow_and_update() {
+                return end.clone();
+            }
+            if status.changed().await.is_err() {
+                return SessionEnd::Finished;
+            }
+        }
+    }
+
+    /// Takes no new calls and says why; the session ends when the running ones have.
+    pub fn goodbye(&self, goodbye: &Goodbye) {
+        self.shared.with(|session| session.goodbye(goodbye));
+    }
+
+    /// Ends the session now; calls that are open fail.
+    pub fn close(&self, end: SessionEnd) {
+        self.shared.close(end);
+    }
+
+    fn open(&self, call: OutgoingCall) -> Result<Answer, CallError> {
+        let header = CallHeader {
+            target: call.target,
+            method: call.method,
+            shape: call.shape,
+            encoding: call.body.encoding,
+            terms: call.terms,
+        };
+        let input = call.input.filter(|_| call.shape.streams_in());
+        let params = call.body.bytes;
+        let ended = input.is_none();
+        let id = self.shared.with(|session| session.open(header, params, ended, now()))?;
+        Ok(Answer { shared: self.shared.clone(), id, input, waiting: None, over: false })
+    }
+}
+
+#[async_trait]
+impl Caller for SessionHandle {
+    async fn call(&self, call: OutgoingCall) -> Result<Reply, CallError> {
+        let streams_out = call.shape.streams_out();
+        let mut answer = self.open(call)?;
+        if streams_out {
+            return Ok(Reply::Stream(answer.boxed()));
+        }
+        let body = match answer.next().await {
+            Some(item) => item?,
+            None => return Err(not_one("none")),
+        };
+        match answer.next().await {
+            None => Ok(Reply::One(body)),
+            Some(Ok(_)) => Err(not_one("several")),
+            Some(Err(error)) => Err(error),
+        }
+    }
+}
+
+fn not_one(count: &str) -> CallError {
+    CallError::InvalidReply { message: format!("one value was expected and {count} came") }
+}
+
+/// The items of an answer. While it is polled it also sends the caller's stream.
+struct Answer {
+    shared: Arc<Shared>,
+    id: CallId,
+    input: Option<BodyStream>,
+    /// An item of the caller's that did not fit yet.
+    waiting: Option<Body>,
+    over: bool,
+}
+
+impl Answer {
+    fn poll_input(&mut self, cx: &mut Context<'_>) {
+        while let Some(input) = &mut self.input {
+            let body = match self.waiting.take() {
+                Some(body) => Some(body),
+                None => match input.poll_next_unpin(cx) {
+                    Poll::Pending => return,
+                    Poll::Ready(None) => None,
+                    Poll::Ready(Some(Ok(body))) => Some(body),
+                    Poll::Ready(Some(Err(error))) => {
+                        tracing::debug!(%error, "the caller's stream failed: call cancelled");
+                        self.input = None;
+                        self.shared.with(|session| session.abandon(self.id, error));
+                        return;
+                    }
+                },
+            };
+            let Some(body) = body else {
+                self.input = None;
+                // A call that is over needs no end of its input.
+                let _ = self.shared.with(|session| session.finish(self.id));
+                return;
+            };
+            let sent = self.shared.poll_write(self.id, cx, |session| {
+                match session.send(self.id, body.clone(), false) {
+                    Err(SendError::Full) => None,
+                    done => Some(done),
+                }
+            });
+            match sent {
+                Some(Ok(())) => {}
+                Some(Err(SendError::TooLarge)) => {
+                    self.input = None;
+                    let what = "an item of the caller's stream".to_owned();
+                    let error = CallError::TooLarge { what };
+                    self.shared.with(|session| session.abandon(self.id, error));
+                }
+                Some(Err(_)) => self.input = None,
+                None => {
+                    self.waiting = Some(body);
+                    return;
+                }
+            }
+        }
+    }
+}
+
+impl Stream for Answer {
+    type Item = Result<Body, CallError>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        if this.over {
+            return Poll::Ready(None);
+        }
+        this.poll_input(cx);
+        match this.shared.poll_read(this.id, cx, |session| session.take(this.id)) {
+            None => Poll::Pending,
+            Some(Received::Item { body, last }) => {
+                this.over = last;
+                Poll::Ready(Some(Ok(body)))
+            }
+            Some(Received::End) => {
+                this.over = true;
+                Poll::Ready(None)
+            }
+            Some(Received::Failed(error)) => {
+                this.over = true;
+                Poll::Ready(Some(Err(with_peer(error, this.shared.peer))))
+            }
+        }
+    }
+}
+
+/// A refusal names who refused.
+fn with_peer(error: CallError, peer: Option<PeerId>) -> CallError {
+    match error {
+        CallError::Refused { peer: None, reason, certain } => {
+            CallError::Refused { peer, reason, certain }
+        }
+        other => other,
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        let over = self.over;
+        self.shared.forget(self.id, |session| {
+            if !over {
+                session.cancel(self.id);
+            }
+        });
+    }
+}

@@ -1,0 +1,265 @@
+//! The session and who waits for it, shared by the driver, callers and handlers.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Waker},
+    time::Instant,
+};
+
+use o_address::PeerId;
+use tokio::sync::watch;
+
+use super::served::{Serve, ServedCall};
+use crate::{
+    header::Hello,
+    session::{CallId, Notice, Session, SessionEnd},
+};
+
+/// Where a session is.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum SessionStatus {
+    /// The other side has not said HELLO yet.
+    Opening,
+    /// Calls run.
+    Ready(Arc<Hello>),
+    /// The other side has said goodbye: running calls end, new ones are not taken.
+    Leaving,
+    /// It is over.
+    Closed(SessionEnd),
+}
+
+/// Who waits for a call: its reader, and its writer.
+#[derive(Debug, Default)]
+struct Waiting {
+    read: Option<Waker>,
+    write: Option<Waker>,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) session: Session,
+    driver: Option<Waker>,
+    waiting: HashMap<CallId, Waiting>,
+}
+
+pub(super) struct Shared {
+    state: Mutex<State>,
+    status: watch::Sender<SessionStatus>,
+    pub(super) peer: Option<PeerId>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("peer", &self.peer).finish_non_exhaustive()
+    }
+}
+
+fn set(slot: &mut Option<Waker>, cx: &Context<'_>) {
+    match slot {
+        Some(waker) => waker.clone_from(cx.waker()),
+        None => *slot = Some(cx.waker().clone()),
+    }
+}
+
+impl Shared {
+    pub(super) fn new(session: Session, peer: Option<PeerId>) -> Self {
+        let state = State { session, driver: None, waiting: HashMap::new() };
+        Self {
+            state: Mutex::new(state),
+            status: watch::Sender::new(SessionStatus::Opening),
+            peer,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic elsewhere leaves the session as consistent as a lost connection does.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn status(&self) -> watch::Receiver<SessionStatus> {
+        self.status.subscribe()
+    }
+
+    pub(super) fn register_driver(&self, cx: &Context<'_>) {
+        set(&mut self.lock().driver, cx);
+    }
+
+    /// Something that the driver does to the session, and everything that follows from it.
+    pub(super) fn drive<R>(
+        self: &Arc<Self>,
+        serve: &dyn Serve,
+        action: impl FnOnce(&mut Session) -> R,
+    ) -> R {
+        let mut wake = Vec::new();
+        let mut calls = Vec::new();
+        let result = {
+            let state = &mut *self.lock();
+            let result = action(&mut state.session);
+            while let Some(notice) = state.session.poll_notice() {
+                if let Notice::Incoming(id) = notice {
+                    if let Some((header, body)) = state.session.accept(id) {
+                        calls.push(ServedCall::new(self.clone(), id, header, body));
+                    }
+                } else {
+                    state.wake_for(notice, &self.status, &mut wake);
+                }
+            }
+            result
+        };
+        wake.into_iter().for_each(Waker::wake);
+        calls.into_iter().for_each(|call| serve.serve(call));
+        result
+    }
+
+    /// Something that a caller or handler does to the session. The driver is woken if there is
+    /// something to send.
+    pub(super) fn with<R>(&self, action: impl FnOnce(&mut Session) -> R) -> R {
+        let (result, waker) = {
+            let state = &mut *self.lock();
+            let result = action(&mut state.session);
+            (result, state.wake_driver())
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        result
+    }
+
+    /// The same for something that may have to wait: `None` registers the reader.
+    pub(super) fn poll_read<R>(
+        &self,
+        id: CallId,
+        cx: &Context<'_>,
+        action: impl FnOnce(&mut Session) -> Option<R>,
+    ) -> Option<R> {
+        self.poll(id, cx, action, |waiting| &mut waiting.read)
+    }
+
+    /// The same for a writer.
+    pub(super) fn poll_write<R>(
+        &self,
+        id: CallId,
+        cx: &Context<'_>,
+        action: impl FnOnce(&mut Session) -> Option<R>,
+    ) -> Option<R> {
+        self.poll(id, cx, action, |waiting| &mut waiting.write)
+    }
+
+    fn poll<R>(
+        &self,
+        id: CallId,
+        cx: &Context<'_>,
+        action: impl FnOnce(&mut Session) -> Option<R>,
+        slot: impl FnOnce(&mut Waiting) -> &mut Option<Waker>,
+    ) -> Option<R> {
+        let (result, waker) = {
+            let state = &mut *self.lock();
+            let result = action(&mut state.session);
+            if result.is_none() {
+                set(slot(state.waiting.entry(id).or_default()), cx);
+            }
+            (result, state.wake_driver())
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        result
+    }
+
+    /// Nobody waits for this call any more.
+    pub(super) fn forget(&self, id: CallId, action: impl FnOnce(&mut Session)) {
+        let waker = {
+            let state = &mut *self.lock();
+            state.waiting.remove(&id);
+            action(&mut state.session);
+            state.wake_driver()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Ends the session from this side; the driver then sends its last bytes.
+    pub(super) fn close(&self, end: SessionEnd) {
+        let mut wake = Vec::new();
+        {
+            let state = &mut *self.lock();
+            state.session.close(end);
+            while let Some(notice) = state.session.poll_notice() {
+                state.wake_for(notice, &self.status, &mut wake);
+            }
+            wake.extend(state.driver.take());
+        }
+        wake.into_iter().for_each(Waker::wake);
+    }
+
+    pub(super) fn wants_input(&self) -> bool {
+        self.lock().session.wants_input()
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        self.lock().session.next_timeout()
+    }
+
+    /// Ends a drained session. Tells how a session that is over ended, and whether it still has
+    /// something to send.
+    pub(super) fn end_if_over(self: &Arc<Self>, serve: &dyn Serve) -> Option<(SessionEnd, bool)> {
+        let (end, has_output, drained) = {
+            let session = &self.lock().session;
+            (session.end().cloned(), session.has_output(), session.is_drained())
+        };
+        if end.is_none() && drained && !has_output {
+            self.drive(serve, |session| session.close(SessionEnd::Finished));
+            return Some((SessionEnd::Finished, false));
+        }
+        end.map(|end| (end, has_output))
+    }
+}
+
+impl State {
+    /// Tells those whom a notice concerns.
+    fn wake_for(
+        &mut self,
+        notice: Notice,
+        status: &watch::Sender<SessionStatus>,
+        wake: &mut Vec<Waker>,
+    ) {
+        match notice {
+            Notice::Hello => {
+                if let Some(hello) = self.session.peer_hello() {
+                    status.send_replace(SessionStatus::Ready(Arc::new(hello.clone())));
+                }
+            }
+            Notice::Goodbye => {
+                status.send_replace(SessionStatus::Leaving);
+            }
+            Notice::Closed => {
+                if let Some(end) = self.session.end() {
+                    status.send_replace(SessionStatus::Closed(end.clone()));
+                }
+            }
+            Notice::Readable(id) => {
+                wake.extend(self.waiting.get_mut(&id).and_then(|waiting| waiting.read.take()));
+            }
+            Notice::Writable(id) => {
+                wake.extend(self.waiting.get_mut(&id).and_then(|waiting| waiting.write.take()));
+            }
+            Notice::Gone(id) => {
+                if let Some(waiting) = self.waiting.remove(&id) {
+                    wake.extend(waiting.read);
+                    wake.extend(waiting.write);
+                }
+            }
+            // Only the driver hands calls out.
+            Notice::Incoming(_) => {}
+        }
+    }
+
+    fn wake_driver(&mut self) -> Option<Waker> {
+        let due = self.session.has_output() || self.session.end().is_some();
+        if due { self.driver.take() } else { None }
+    }
+}

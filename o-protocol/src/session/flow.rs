@@ -1,0 +1,239 @@
+//! The two halves of a call: bodies on their way out, and bodies that have arrived.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use o_core::{Body, CallError, Encoding};
+
+use crate::frame::{FLAG_EMPTY, FLAG_END, FLAG_MORE, Frame, Kind, PREFIX};
+
+/// Largest piece of a body in one frame, in bytes: what a call of higher priority may wait behind.
+const CHUNK: usize = 64 * 1024;
+
+/// Something on its way out.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub(super) kind: Kind,
+    pub(super) header: Vec<u8>,
+    pub(super) body: Bytes,
+    /// `FLAG_END` and `FLAG_EMPTY` where they apply.
+    pub(super) flags: u8,
+    /// Whether its first frame has gone.
+    pub(super) begun: bool,
+}
+
+/// A piece that may be sent now.
+#[derive(Debug)]
+pub(super) struct Piece {
+    pub(super) kind: Kind,
+    pub(super) flags: u8,
+    pub(super) header: Vec<u8>,
+    pub(super) body: Bytes,
+}
+
+/// What one call has to send.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    queue: VecDeque<Outgoing>,
+    pub(super) queued: usize,
+    pub(super) credit: u64,
+    /// Our last item is queued or sent.
+    pub(super) ended: bool,
+    /// The other side has seen something of this call.
+    pub(super) begun: bool,
+    pub(super) scheduled: bool,
+    /// A producer was told to wait.
+    pub(super) held: bool,
+}
+
+impl Outbox {
+    pub(super) fn new(credit: u64) -> Self {
+        Self {
+            queue: VecDeque::new(),
+            queued: 0,
+            credit,
+            ended: false,
+            begun: false,
+            scheduled: false,
+            held: false,
+        }
+    }
+
+    pub(super) fn push(&mut self, outgoing: Outgoing) {
+        self.queued += outgoing.body.len();
+        self.ended |= outgoing.flags & FLAG_END != 0 || outgoing.kind == Kind::Error;
+        self.queue.push_back(outgoing);
+    }
+
+    /// Whether a frame could be sent now.
+    pub(super) fn is_ready(&self) -> bool {
+        self.queue.front().is_some_and(|next| {
+            next.body.is_empty() || self.credit > 0 || !next.begun || next.kind == Kind::Error
+        })
+    }
+
+    /// The next piece, as far as credit and the other side's frame limit allow.
+    pub(super) fn next(&mut self, max_frame: usize) -> Option<Piece> {
+        if !self.is_ready() {
+            return None;
+        }
+        let next = self.queue.front_mut()?;
+        let header = std::mem::take(&mut next.header);
+        let room = max_frame.saturating_sub(PREFIX + header.len()).min(CHUNK);
+        let credit = usize::try_from(self.credit).unwrap_or(usize::MAX);
+        let free = next.kind == Kind::Error;
+        let length = next.body.len().min(room).min(if free { usize::MAX } else { credit });
+        let body = next.body.split_to(length);
+        if !free {
+            self.credit = self.credit.saturating_sub(length as u64);
+        }
+        self.queued = self.queued.saturating_sub(length);
+        self.begun = true;
+        // What goes on after the first frame is an item frame, whatever the first one was.
+        let kind = if next.begun { Kind::Item } else { next.kind };
+        next.begun = true;
+        let flags = if next.body.is_empty() {
+            let flags = next.flags;
+            self.queue.pop_front();
+            flags
+        } else {
+            FLAG_MORE
+        };
+        Some(Piece { kind, flags, header, body })
+    }
+}
+
+/// An item that has arrived, and the credit that its reader gives back.
+#[derive(Debug)]
+struct Arrived {
+    body: Body,
+    owed: u64,
+}
+
+/// What one call has received.
+#[derive(Debug)]
+pub(super) struct Inbox {
+    queue: VecDeque<Arrived>,
+    partial: Option<(Encoding, Vec<u8>)>,
+    /// Bytes that the other side may still send.
+    window: u64,
+    /// Credit to give back, saved up to half a window.
+    returning: u64,
+    half: u64,
+    /// Bytes held here.
+    pub(super) held: usize,
+    /// The other side has sent its last item.
+    pub(super) ended: bool,
+    /// How the call failed; told after nothing else.
+    pub(super) error: Option<CallError>,
+}
+
+/// What a chunk that arrived means.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Accepted {
+    /// A part of an item, or the end without one.
+    Quiet,
+    /// A whole item.
+    Item,
+    /// The other side sent what it may not: the connection ends.
+    Violation(&'static str),
+    /// The item is over the limit: the call ends.
+    TooLarge,
+}
+
+impl Inbox {
+    pub(super) fn new(window: u64) -> Self {
+        Self {
+            queue: VecDeque::new(),
+            partial: None,
+            window,
+            returning: 0,
+            half: window / 2,
+            held: 0,
+            ended: false,
+            error: None,
+        }
+    }
+
+    /// Takes in the body of a frame.
+    pub(super) fn accept(
+        &mut self,
+        frame: &Frame<'_>,
+        encoding: Encoding,
+        max_body: usize,
+    ) -> Accepted {
+        let length = frame.body.len();
+        if self.ended {
+            return Accepted::Violation("an item after the end");
+        }
+        let Some(window) = self.window.checked_sub(length as u64) else {
+            return Accepted::Violation("more bytes than credit");
+        };
+        self.window = window;
+        if frame.has(FLAG_EMPTY) {
+            if self.partial.is_some() || length > 0 || frame.has(FLAG_MORE) {
+                return Accepted::Violation("an empty frame in the middle of an item");
+            }
+            self.ended = frame.has(FLAG_END);
+            return Accepted::Quiet;
+        }
+        let have = self.partial.as_ref().map_or(0, |(_, data)| data.len());
+        if have + length > max_body {
+            return Accepted::TooLarge;
+        }
+        self.held += length;
+        if frame.has(FLAG_MORE) {
+            // A body larger than the window must be able to pass: its parts give credit back as
+            // they come. `max_body` and the session's buffer bound what that costs.
+            let (_, data) = self.partial.get_or_insert_with(|| (encoding, Vec::new()));
+            data.extend_from_slice(frame.body);
+            self.returning += length as u64;
+            return Accepted::Quiet;
+        }
+        let body = match self.partial.take() {
+            None => Body::new(encoding, Bytes::copy_from_slice(frame.body)),
+            Some((encoding, mut data)) => {
+                data.extend_from_slice(frame.body);
+                Body::new(encoding, data)
+            }
+        };
+        self.queue.push_back(Arrived { body, owed: length as u64 });
+        self.ended = frame.has(FLAG_END);
+        Accepted::Item
+    }
+
+    /// Whether an item is being assembled.
+    pub(super) fn is_partial(&self) -> bool {
+        self.partial.is_some()
+    }
+
+    /// The oldest item, and how many bytes its taking frees.
+    pub(super) fn pop(&mut self) -> Option<(Body, usize)> {
+        let arrived = self.queue.pop_front()?;
+        let length = arrived.body.len();
+        self.held = self.held.saturating_sub(length);
+        self.returning += arrived.owed;
+        Some((arrived.body, length))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Credit that is worth a frame now.
+    pub(super) fn credit_due(&mut self) -> Option<u64> {
+        if self.ended || self.returning < self.half.max(1) {
+            return None;
+        }
+        let credit = std::mem::take(&mut self.returning);
+        self.window += credit;
+        Some(credit)
+    }
+
+    /// Drops everything; returns how many bytes that frees.
+    pub(super) fn clear(&mut self) -> usize {
+        self.queue.clear();
+        self.partial = None;
+        std::mem::take(&mut self.held)
+    }
+}

@@ -1,0 +1,135 @@
+//! What is missing or wrong in a configuration, and why an address is not taken.
+
+use libp2p::core::transport::{DialOpts, ListenerId, PortUse, TransportError};
+use libp2p::core::Endpoint;
+
+use super::*;
+use crate::{Security, flatten_error, to_multiaddr};
+
+fn keys() -> Keypair {
+    Keypair::from_seed("stack")
+}
+
+fn addr(text: &str) -> TransportAddr {
+    TransportAddr::parse(text).unwrap()
+}
+
+#[test]
+fn turned_on_and_not_compiled_in_is_an_error() {
+    let absent = TRANSPORTS.iter().map(|entry| Entry {
+        build: None,
+        ..*entry
+    });
+    let absent: Vec<_> = absent.collect();
+    let turn_on: [fn(&mut TransportConfig); 4] = [
+        |config| config.websocket.enabled = true,
+        |config| config.memory.enabled = true,
+        |config| config.tcp.enabled = true,
+        |config| config.quic.enabled = true,
+    ];
+    for (entry, turn_on) in absent.iter().zip(turn_on) {
+        let mut config = TransportConfig::default();
+        join(&absent, &config, &keys(), Vec::new()).unwrap();
+        turn_on(&mut config);
+        let error = join(&absent, &config, &keys(), Vec::new()).unwrap_err();
+        assert!(matches!(
+            error,
+            BuildError::NotCompiledIn { feature } if feature == entry.feature
+        ));
+        assert!(error.to_string().contains(entry.feature), "{error}");
+    }
+}
+
+/// Says something only where a feature is off, as in `cargo hack --each-feature`.
+#[tokio::test]
+async fn real_features_answer_the_same_way() {
+    let mut config = TransportConfig::default();
+    config.quic.enabled = true;
+    let built = build_transport(&config, &keys(), Vec::new());
+    assert_eq!(built.is_ok(), cfg!(feature = "quic"), "{built:?}");
+
+    let mut config = TransportConfig::default();
+    config.memory.enabled = true;
+    for (security, compiled) in [
+        (Security::Noise, cfg!(feature = "noise")),
+        (Security::Tls, cfg!(feature = "tls")),
+    ] {
+        config.security = vec![security];
+        let built = build_transport(&config, &keys(), Vec::new());
+        assert_eq!(built.is_ok(), compiled, "{built:?}");
+    }
+}
+
+#[test]
+fn invalid_configuration_builds_nothing() {
+    let mut config = TransportConfig::default();
+    config.yamux.max_streams = 5000;
+    let error = build_transport(&config, &keys(), Vec::new()).unwrap_err();
+    assert!(matches!(error, BuildError::Invalid { field: "yamux.max_streams", .. }));
+}
+
+#[test]
+fn nothing_turned_on_takes_no_address() {
+    let config = TransportConfig::default();
+    let mut transport = build_transport(&config, &keys(), Vec::new()).unwrap();
+    let address = to_multiaddr(&addr("/memory/7")).unwrap();
+    let error = transport
+        .listen_on(ListenerId::next(), address.clone())
+        .unwrap_err();
+    assert!(matches!(error, TransportError::MultiaddrNotSupported(_)));
+    let options = DialOpts {
+        role: Endpoint::Dialer,
+        port_use: PortUse::New,
+    };
+    let error = transport.dial(address, options).err().unwrap();
+    assert_eq!(
+        flatten_error(&error),
+        "Multiaddr is not supported: /memory/7"
+    );
+}
+
+#[test]
+fn reason_names_what_is_missing() {
+    let mut config = TransportConfig::default();
+    let reason = |config: &_, text: &str| unsupported_reason(config, &addr(text));
+    assert_eq!(reason(&config, "/memory/7"), "`memory` is turned off");
+    assert!(reason(&config, "/dns4/a.example/tcp/443/wss").contains("wss"));
+    assert!(reason(&config, "/unix/a").contains("no transport is known"));
+    config.memory.enabled = true;
+    assert!(reason(&config, "/memory/7").contains("does not take"));
+}
+
+#[cfg(feature = "tcp")]
+#[test]
+fn reason_speaks_of_names_when_they_are_turned_off() {
+    let mut config = TransportConfig::default();
+    config.tcp.enabled = true;
+    let reason = unsupported_reason(&config, &addr("/dns4/a.example/tcp/443"));
+    assert!(reason.contains("`dns`"), "{reason}");
+}
+
+#[test]
+fn peer_is_checked_for_the_dialer_only() {
+    let (mine, other) = (keys(), Keypair::from_seed("other"));
+    let found = other.libp2p().public().to_peer_id();
+    let dialed = |text: String| ConnectedPoint::Dialer {
+        address: to_multiaddr(&addr(&text)).unwrap(),
+        role_override: Endpoint::Dialer,
+        port_use: PortUse::New,
+    };
+    let (me, you) = (mine.peer_id(), other.peer_id());
+    for allowed in [
+        "/memory/7".to_owned(),
+        format!("/memory/7/p2p/{you}"),
+        format!("/memory/7/p2p/{me}/p2p-circuit"),
+        format!("/memory/7/p2p/{me}/p2p-circuit/p2p/{you}"),
+    ] {
+        check(found, &dialed(allowed)).unwrap();
+    }
+    let error = check(found, &dialed(format!("/memory/7/p2p/{me}"))).unwrap_err();
+    let expected = WrongPeer {
+        expected: me,
+        found: you,
+    };
+    assert_eq!(crate::find_cause(&error), Some(&expected));
+}

@@ -1,0 +1,81 @@
+//! The command line, as data for `xflags`; `help.rs` holds the text that people read.
+
+xflags::xflags! {
+    /// The checks of this workspace. `cargo xtask help` lists the commands, one line each.
+    cmd xtask {
+        /// Fail where a step would be skipped because a tool is missing.
+        optional --strict
+
+        default cmd overview {}
+        /// List the commands.
+        cmd help {}
+        /// Format the workspace.
+        cmd fmt {
+            /// Only say what is not formatted.
+            optional --check
+        }
+        /// Check the rules of STYLE.md that a text scan can see.
+        cmd tidy {}
+        /// Check who depends on whom.
+        cmd deps {}
+        /// Build each crate alone.
+        cmd check {}
+        /// Lint every target, warnings denied.
+        cmd clippy {}
+        /// Run every test.
+        cmd test {}
+        /// Build the documentation, warnings denied.
+        cmd doc {}
+        /// Check feature combinations.
+        cmd features {
+            /// How many features to combine; 1 needs no tool.
+            optional --depth depth: u32
+        }
+        /// Compare the public interfaces with xtask/public-api.
+        cmd public-api {
+            /// Write what was found as the new expectation.
+            optional --bless
+        }
+        /// Check licences, banned crates and sources.
+        cmd deny {}
+        /// Check the dependencies against the advisory database.
+        cmd audit {}
+        /// Find unused dependencies.
+        cmd unused {}
+        /// Build with the oldest supported toolchain.
+        cmd msrv {}
+        /// Measure coverage and hold the floors.
+        cmd coverage {}
+        /// Run the benchmarks.
+        cmd bench {
+            /// Save the figures as the baseline to compare with.
+            optional --save
+        }
+        /// Replay and run the fuzz targets.
+        cmd fuzz-smoke {
+            /// Seconds for each target.
+            optional seconds: u64
+        }
+        /// Not built yet.
+        cmd interop {}
+        /// Not built yet.
+        cmd soak {
+            optional minutes: u64
+        }
+        /// Not built yet.
+        cmd scenario {
+            optional name: String
+        }
+        /// Not built yet.
+        cmd lab {}
+        /// Not built yet.
+        cmd release {
+            optional --dry-run
+        }
+        /// Run what continuous integration runs.
+        cmd ci {
+            /// Only fmt, tidy, deps, one clippy and the tests.
+            optional --fast
+        }
+    }
+}
