@@ -136,6 +136,12 @@ pub enum DialError {
         /// What each address said, in words.
         reason: String,
     },
+    /// An address was dialed without a peer id, and nobody answered.
+    #[error("{reason}")]
+    FailedAt {
+        /// What it said, in words.
+        reason: String,
+    },
     /// The peer is there and speaks something else.
     #[error("{peer} does not speak our protocol")]
     WrongProtocol {

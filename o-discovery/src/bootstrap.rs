@@ -49,7 +49,9 @@ impl BootstrapDiscovery {
         let mut peers: Vec<(PeerId, Vec<TransportAddr>)> = Vec::new();
         for (index, address) in addresses.into_iter().enumerate() {
             if index >= Self::MAX_ADDRESSES {
-                return Err(BootstrapError::TooMany { limit: Self::MAX_ADDRESSES });
+                return Err(BootstrapError::TooMany {
+                    limit: Self::MAX_ADDRESSES,
+                });
             }
             let Some(peer) = address.peer_id() else {
                 return Err(BootstrapError::NoPeer { address });
@@ -65,7 +67,9 @@ impl BootstrapDiscovery {
 
     /// The peers with their addresses, in the order of the list.
     pub fn peers(&self) -> impl Iterator<Item = (PeerId, &[TransportAddr])> {
-        self.peers.iter().map(|(peer, addresses)| (*peer, addresses.as_slice()))
+        self.peers
+            .iter()
+            .map(|(peer, addresses)| (*peer, addresses.as_slice()))
     }
 }
 
@@ -84,7 +88,9 @@ impl Discovery for BootstrapDiscovery {
             Query::Name(address) => address.pin(),
             _ => None,
         };
-        let peers = self.peers().filter(|(peer, _)| pin.is_none_or(|pin| pin == *peer));
+        let peers = self
+            .peers()
+            .filter(|(peer, _)| pin.is_none_or(|pin| pin == *peer));
         let hints: Vec<_> = peers
             .map(|(peer, addresses)| {
                 Ok(Provider::hint(peer, addresses.to_vec(), Source::Bootstrap))
@@ -148,8 +154,9 @@ mod tests {
         let full = std::iter::repeat_n(address.clone(), BootstrapDiscovery::MAX_ADDRESSES);
         assert!(BootstrapDiscovery::new(full).is_ok());
         let more = std::iter::repeat_n(address, BootstrapDiscovery::MAX_ADDRESSES + 1);
-        assert_eq!(BootstrapDiscovery::new(more).unwrap_err(), BootstrapError::TooMany {
-            limit: 1024
-        });
+        assert_eq!(
+            BootstrapDiscovery::new(more).unwrap_err(),
+            BootstrapError::TooMany { limit: 1024 }
+        );
     }
 }

@@ -38,5 +38,9 @@ pub(crate) fn of_query(query: &Query) -> Option<(Digest, Option<PeerId>)> {
 }
 
 fn hash(domain: &[u8], text: &str) -> Digest {
-    Sha256::new().chain_update(domain).chain_update(text).finalize().into()
+    Sha256::new()
+        .chain_update(domain)
+        .chain_update(text)
+        .finalize()
+        .into()
 }

@@ -19,6 +19,8 @@ mod keys;
 mod memory;
 mod merged;
 pub mod swarm;
+#[cfg(test)]
+mod testing;
 
 pub use crate::{
     bootstrap::{BootstrapDiscovery, BootstrapError},

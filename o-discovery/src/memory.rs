@@ -32,7 +32,10 @@ pub struct MemoryConfig {
 
 impl Default for MemoryConfig {
     fn default() -> Self {
-        Self { max_records: 4096, max_tombstones: 4096 }
+        Self {
+            max_records: 4096,
+            max_tombstones: 4096,
+        }
     }
 }
 
@@ -50,7 +53,9 @@ pub struct MemoryDiscovery {
 impl MemoryDiscovery {
     /// An empty directory of one network: records of another are refused.
     pub fn new(network: NetworkId, config: MemoryConfig) -> Self {
-        Self { directory: Arc::new(Mutex::new(Directory::new(network, config))) }
+        Self {
+            directory: Arc::new(Mutex::new(Directory::new(network, config))),
+        }
     }
 
     /// How many records it holds, expired ones included until they make room.
@@ -65,7 +70,9 @@ impl MemoryDiscovery {
 
     fn lock(&self) -> MutexGuard<'_, Directory> {
         // Every change of the directory is complete before anything in it can panic.
-        self.directory.lock().unwrap_or_else(PoisonError::into_inner)
+        self.directory
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -82,7 +89,8 @@ impl Discovery for MemoryDiscovery {
     }
 
     async fn withdraw(&self, tombstone: &SignedTombstone) -> Result<(), DiscoveryError> {
-        self.lock().withdraw(tombstone.tombstone(), SystemTime::now())
+        self.lock()
+            .withdraw(tombstone.tombstone(), SystemTime::now())
     }
 
     fn find(&self, query: Query) -> ProviderStream {

@@ -33,7 +33,10 @@ pub struct MergedConfig {
 
 impl Default for MergedConfig {
     fn default() -> Self {
-        Self { max_providers: 256, max_addresses: Record::MAX_ADDRESSES }
+        Self {
+            max_providers: 256,
+            max_addresses: Record::MAX_ADDRESSES,
+        }
     }
 }
 
@@ -56,7 +59,10 @@ pub struct MergedDiscovery {
 impl MergedDiscovery {
     /// Joins nothing yet.
     pub fn new(config: MergedConfig) -> Self {
-        Self { sources: Vec::new(), config }
+        Self {
+            sources: Vec::new(),
+            config,
+        }
     }
 
     /// The same with one more source; `Arc<dyn Discovery>` is one too.
@@ -92,17 +98,28 @@ impl Discovery for MergedDiscovery {
                 }
             }
         }
-        if accepted { Ok(()) } else { Err(failure.unwrap_or(DiscoveryError::NoNetwork)) }
+        if accepted {
+            Ok(())
+        } else {
+            Err(failure.unwrap_or(DiscoveryError::NoNetwork))
+        }
     }
 
     async fn withdraw(&self, tombstone: &SignedTombstone) -> Result<(), DiscoveryError> {
         let results = join_all(self.sources.iter().map(|source| source.withdraw(tombstone))).await;
-        let failures = results.into_iter().filter_map(Result::err);
-        failures.fold(Ok(()), |so_far, error| Err(worse(so_far.err(), error)))
+        let mut failure = None;
+        for error in results.into_iter().filter_map(Result::err) {
+            failure = Some(worse(failure, error));
+        }
+        failure.map_or(Ok(()), Err)
     }
 
     fn find(&self, query: Query) -> ProviderStream {
-        let sources = self.sources.iter().map(|source| source.find(query.clone())).collect();
+        let sources = self
+            .sources
+            .iter()
+            .map(|source| source.find(query.clone()))
+            .collect();
         let search = Search {
             sources,
             merge: Merge::new(self.config.clone()),

@@ -1,1 +1,34 @@
 //! The concrete node: libp2p transport, gating, discovery and pooling composed behind one handle.
+//!
+//! [`Node`] implements the traits of `o-core`: it starts and stops ([`o_core::Node`]), calls
+//! addresses ([`o_core::Caller`]), and hosts whatever implements [`o_core::Agent`]. What is
+//! configured is data ([`NodeConfig`]); what is code goes through the [`NodeBuilder`].
+
+mod announce;
+mod builder;
+mod builtin;
+mod config;
+mod dialer;
+mod events;
+mod find;
+mod hosting;
+mod link;
+mod node;
+mod peers;
+pub mod raw;
+mod route;
+mod swarm;
+mod tasks;
+
+#[cfg(feature = "kad")]
+pub use crate::config::NodeDhtConfig;
+pub use crate::{
+    builder::NodeBuilder,
+    builtin::Stats,
+    config::{LimitsConfig, NodeConfig, Preset, Times},
+    hosting::{HostError, Hosting},
+    node::{Node, PeerCaller},
+};
+pub use o_gating::{AllowAll, AllowList, BlockList, GaterChain, HierarchyGater, HierarchyRule};
+pub use o_protocol::{AgentDescription, CallerExt, Methods, NodeDescription, TypedStream};
+pub use o_transport::{Identity, IdentityConfig, KeyError, KeyFile, KeySource, Keypair, Seed};

@@ -45,8 +45,6 @@ pub(crate) struct PoolState<L, T> {
 #[derive(Debug)]
 struct Slot<L> {
     entry: Arc<Entry<L>>,
-    /// The serial number of its last use, or of its making.
-    used: u64,
     /// The link's count of calls when it was last looked at.
     calls_seen: u64,
 }

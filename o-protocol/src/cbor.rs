@@ -39,6 +39,7 @@ pub use self::{
 
 /// What a decoder accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Limits {
     /// Longest input, in bytes. Default: 64 MiB.
     pub max_bytes: usize,

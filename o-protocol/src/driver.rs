@@ -22,13 +22,13 @@ use futures::io::{AsyncRead, AsyncWrite};
 use o_address::PeerId;
 use tokio::time::Sleep;
 
+use self::shared::Shared;
 pub use self::{
     caller::SessionHandle,
     refuse::refuse,
     served::{Serve, ServedCall},
     shared::SessionStatus,
 };
-use self::shared::Shared;
 use crate::{
     frame,
     header::Hello,
@@ -68,6 +68,7 @@ where
         serve,
         input: vec![0; FIRST_READ],
         filled: 0,
+        backlog: false,
         max_frame,
         output: Vec::new(),
         written: 0,
@@ -94,6 +95,8 @@ pub struct Driver<S> {
     serve: Arc<dyn Serve>,
     input: Vec<u8>,
     filled: usize,
+    /// Whole frames in `input` wait until answers to earlier ones have been sent.
+    backlog: bool,
     max_frame: usize,
     output: Vec<u8>,
     written: usize,
@@ -109,7 +112,9 @@ pub struct Driver<S> {
 
 impl<S> fmt::Debug for Driver<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Driver").field("shared", &self.shared).finish_non_exhaustive()
+        f.debug_struct("Driver")
+            .field("shared", &self.shared)
+            .finish_non_exhaustive()
     }
 }
 
@@ -144,7 +149,8 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Driver<S> {
                 self.output.clear();
                 self.written = 0;
                 let output = &mut self.output;
-                self.shared.drive(&*self.serve, |session| session.transmit(output, GATHER));
+                self.shared
+                    .drive(&*self.serve, |session| session.transmit(output, GATHER));
                 if self.output.is_empty() {
                     return self.poll_flush(cx) || progress;
                 }
@@ -200,11 +206,17 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Driver<S> {
         if !self.shared.wants_input() {
             return false;
         }
+        if self.backlog {
+            self.decode();
+            return true;
+        }
         if self.filled == self.input.len() && self.input.len() < self.max_frame {
             let size = (self.input.len() * 2).min(self.max_frame);
             self.input.resize(size, 0);
         }
-        let Some(room) = self.input.get_mut(self.filled..) else { return false };
+        let Some(room) = self.input.get_mut(self.filled..) else {
+            return false;
+        };
         match Pin::new(&mut self.stream).poll_read(cx, room) {
             Poll::Ready(Ok(0)) => self.shared.drive(&*self.serve, Session::receive_end),
             Poll::Ready(Ok(count)) => {
@@ -219,11 +231,15 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Driver<S> {
 
     fn decode(&mut self) {
         let now = now();
-        let mut used = 0;
+        let (mut used, mut backlog) = (0, false);
         let arrived = self.input.get(..self.filled).unwrap_or_default();
         let max_frame = self.max_frame;
         self.shared.drive(&*self.serve, |session| {
             while let Some(rest) = arrived.get(used..) {
+                if !session.wants_input() {
+                    backlog = true;
+                    break;
+                }
                 match frame::decode(rest, max_frame) {
                     Ok(Some((frame, length))) => {
                         session.receive(&frame, now);
@@ -238,6 +254,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Driver<S> {
                 }
             }
         });
+        self.backlog = backlog;
         self.input.copy_within(used..self.filled, 0);
         self.filled -= used;
     }
@@ -255,11 +272,14 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Driver<S> {
             if stalled.is_some_and(|at| at <= now) {
                 self.lost("a write made no progress for 30 s");
             }
-            self.shared.drive(&*self.serve, |session| session.on_timeout(now));
+            self.shared
+                .drive(&*self.serve, |session| session.on_timeout(now));
             return true;
         }
         let at = tokio::time::Instant::from_std(next);
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
         // A timer that fires too early is set anew; one that would fire too late must be moved now.
         if timer.is_elapsed() || timer.deadline() > at {
             timer.as_mut().reset(at);
@@ -273,13 +293,14 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Driver<S> {
 
     /// How the session ended, once its last bytes are out or have had their time.
     fn poll_ended(&mut self, cx: &mut Context<'_>) -> Option<SessionEnd> {
-        let (end, has_output) = self.shared.end_if_over(&*self.serve)?;
+        let written = self.written == self.output.len() && !self.unflushed;
+        let (end, has_output) = self.shared.end_if_over(&*self.serve, written)?;
         let now = now();
         let since = *self.ending.get_or_insert(now);
         if self.broken || now >= since + LINGER {
             return Some(end);
         }
-        let pending = has_output || self.written < self.output.len() || self.unflushed;
+        let pending = has_output || !written;
         if pending || Pin::new(&mut self.stream).poll_close(cx).is_pending() {
             return None;
         }
@@ -297,7 +318,9 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Driver<S> {
             if session.peer_hello().is_none() {
                 session.receive_end();
             }
-            session.close(SessionEnd::Lost { reason: reason.to_owned() });
+            session.close(SessionEnd::Lost {
+                reason: reason.to_owned(),
+            });
         });
     }
 }
@@ -305,6 +328,9 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Driver<S> {
 impl<S> Drop for Driver<S> {
     fn drop(&mut self) {
         // Whoever waits on a call must learn that nobody will drive it any more.
-        self.shared.drive(&*self.serve, Session::receive_end);
+        let reason = "the connection was dropped at this end".into();
+        self.shared.drive(&*self.serve, |session| {
+            session.close(SessionEnd::Lost { reason })
+        });
     }
 }

@@ -109,16 +109,23 @@ pub enum FrameError {
 /// # Errors
 /// A length that is impossible or over `max_frame`.
 pub fn decode(input: &[u8], max_frame: usize) -> Result<Option<(Frame<'_>, usize)>, FrameError> {
-    let Some((length, rest)) = input.split_first_chunk::<4>() else { return Ok(None) };
+    let Some((length, rest)) = input.split_first_chunk::<4>() else {
+        return Ok(None);
+    };
     let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
     let whole = length.saturating_add(4);
     if whole > max_frame {
-        return Err(FrameError::TooLarge { length: whole, limit: max_frame });
+        return Err(FrameError::TooLarge {
+            length: whole,
+            limit: max_frame,
+        });
     }
     if length < COUNTED {
         return Err(FrameError::TooShort { length: whole });
     }
-    let Some(rest) = rest.get(..length) else { return Ok(None) };
+    let Some(rest) = rest.get(..length) else {
+        return Ok(None);
+    };
     let Some((&[kind, flags, high, low], rest)) = rest.split_first_chunk::<4>() else {
         return Err(FrameError::TooShort { length: whole });
     };
@@ -129,7 +136,16 @@ pub fn decode(input: &[u8], max_frame: usize) -> Result<Option<(Frame<'_>, usize
     let Some((header, body)) = rest.split_at_checked(header) else {
         return Err(FrameError::BadHeaderLength { header });
     };
-    Ok(Some((Frame { kind, flags, id: u64::from_be_bytes(*id), header, body }, whole)))
+    Ok(Some((
+        Frame {
+            kind,
+            flags,
+            id: u64::from_be_bytes(*id),
+            header,
+            body,
+        },
+        whole,
+    )))
 }
 
 /// Appends one frame to `out`.
@@ -144,10 +160,15 @@ pub fn encode(
     header: &[u8],
     body: &[u8],
 ) -> Result<(), FrameError> {
-    let bad_header = FrameError::BadHeaderLength { header: header.len() };
+    let bad_header = FrameError::BadHeaderLength {
+        header: header.len(),
+    };
     let header_length = u16::try_from(header.len()).map_err(|_| bad_header)?;
     let counted = COUNTED + header.len() + body.len();
-    let too_large = FrameError::TooLarge { length: counted, limit: u32::MAX as usize };
+    let too_large = FrameError::TooLarge {
+        length: counted,
+        limit: u32::MAX as usize,
+    };
     let length = u32::try_from(counted).map_err(|_| too_large)?;
     out.reserve(4 + counted);
     out.extend_from_slice(&length.to_be_bytes());
@@ -175,8 +196,14 @@ mod tests {
     #[test]
     fn limits_are_checked_before_the_bytes_arrive() {
         let claims_4_gib = [0xff, 0xff, 0xff, 0xff];
-        assert!(matches!(decode(&claims_4_gib, 1 << 16), Err(FrameError::TooLarge { .. })));
-        assert_eq!(decode(&[0, 0, 0, 11], 1 << 16), Err(FrameError::TooShort { length: 15 }));
+        assert!(matches!(
+            decode(&claims_4_gib, 1 << 16),
+            Err(FrameError::TooLarge { .. })
+        ));
+        assert_eq!(
+            decode(&[0, 0, 0, 11], 1 << 16),
+            Err(FrameError::TooShort { length: 15 })
+        );
         let header_behind_the_end = [0, 0, 0, 12, 5, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 7];
         let error = FrameError::BadHeaderLength { header: 1 };
         assert_eq!(decode(&header_behind_the_end, 1 << 16), Err(error));

@@ -1,6 +1,8 @@
 //! What the headers of frames say. Keys and their meaning are specified in docs/wire.md, "Headers".
 
 mod map;
+#[cfg(test)]
+mod tests;
 
 use std::{
     sync::Arc,
@@ -9,9 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use o_address::Address;
-use o_core::{
-    CallError, CallTerms, Encoding, ErrorCode, NetworkId, Priority, SchemaHash, Shape,
-};
+use o_core::{CallError, CallTerms, Encoding, ErrorCode, NetworkId, Priority, SchemaHash, Shape};
 
 use self::map::{MapError, MapReader, MapWriter, Value, texts};
 
@@ -19,6 +19,10 @@ use self::map::{MapError, MapReader, MapWriter, Value, texts};
 pub const MAX_HEADER: usize = 16 * 1024;
 /// Most hosted addresses in a HELLO; the rest is asked for with `describe`.
 pub const MAX_HOSTED: usize = 64;
+/// Longest details of an error, in bytes; longer ones are left out, by either side.
+pub(crate) const MAX_ERROR_DATA: usize = 16 * 1024;
+/// Most bytes of hosted addresses in a HELLO, so that it keeps to [`MAX_HEADER`].
+const MAX_HOSTED_BYTES: usize = 8 * 1024;
 const MAX_KEY: usize = 64;
 const MAX_TRACE: usize = 128;
 const MAX_METHOD: usize = 128;
@@ -54,27 +58,38 @@ pub enum HeaderError {
 
 impl From<MapError> for HeaderError {
     fn from(error: MapError) -> Self {
-        Self::Malformed { reason: error.to_string() }
+        Self::Malformed {
+            reason: error.to_string(),
+        }
     }
 }
 
 impl From<HeaderError> for CallError {
     fn from(error: HeaderError) -> Self {
         match error {
-            HeaderError::Unsupported { key } => {
-                Self::Unsupported { what: format!("header key {key}") }
-            }
-            other => Self::InvalidParams { message: other.to_string() },
+            HeaderError::Unsupported { key } => Self::Unsupported {
+                what: format!("header key {key}"),
+            },
+            other => Self::InvalidParams {
+                message: other.to_string(),
+            },
         }
     }
 }
 
 fn bad(key: i64, reason: impl Into<String>) -> HeaderError {
-    HeaderError::BadValue { key, reason: reason.into() }
+    HeaderError::BadValue {
+        key,
+        reason: reason.into(),
+    }
 }
 
 fn unknown(key: i64) -> Result<(), HeaderError> {
-    if key < 0 { Err(HeaderError::Unsupported { key }) } else { Ok(()) }
+    if key < 0 {
+        Err(HeaderError::Unsupported { key })
+    } else {
+        Ok(())
+    }
 }
 
 fn short(key: i64, text: &str, limit: usize) -> Result<Arc<str>, HeaderError> {
@@ -133,8 +148,17 @@ impl Hello {
         map.uint(4, self.max_calls.into());
         map.uint(5, self.initial_credit.into());
         map.text(6, self.network.as_str());
-        map.texts(7, self.hosted.iter().take(MAX_HOSTED).map(Address::as_str));
-        map.text(8, &self.agent);
+        let mut room = MAX_HOSTED_BYTES;
+        let hosted = self.hosted.iter().map(Address::as_str).take(MAX_HOSTED);
+        let hosted: Vec<&str> = hosted
+            .take_while(|name| {
+                let fits = name.len() <= room;
+                room = room.saturating_sub(name.len());
+                fits
+            })
+            .collect();
+        map.texts(7, hosted.into_iter());
+        map.text(8, cut(&self.agent, MAX_AGENT));
         map.finish()
     }
 
@@ -201,7 +225,7 @@ impl CallHeader {
             map.uint(4, self.encoding.number().into());
         }
         if let Some(remaining) = terms.remaining(now) {
-            let millis = remaining.as_micros().div_ceil(1000);
+            let millis = remaining.as_nanos().div_ceil(1_000_000);
             map.uint(5, u64::try_from(millis).unwrap_or(u64::MAX));
         }
         if terms.priority != Priority::default() {
@@ -277,7 +301,9 @@ impl CallHeader {
             }
             (7, Value::Text(text)) => terms.idempotency_key = Some(short(key, text, MAX_KEY)?),
             (8, Value::Bytes(bytes)) => {
-                let hash = bytes.try_into().map_err(|_| bad(key, "a hash has 32 bytes"))?;
+                let hash = bytes
+                    .try_into()
+                    .map_err(|_| bad(key, "a hash has 32 bytes"))?;
                 terms.schema = Some(SchemaHash(hash));
             }
             (9, Value::Text(text)) => terms.trace_parent = Some(short(key, text, MAX_TRACE)?),
@@ -295,7 +321,8 @@ impl CallHeader {
 }
 
 fn address(key: i64, text: &str) -> Result<Address, HeaderError> {
-    text.parse().map_err(|error: o_address::AddressError| bad(key, error.to_string()))
+    text.parse()
+        .map_err(|error: o_address::AddressError| bad(key, error.to_string()))
 }
 
 fn decode_encoding(key: i64, value: u64) -> Result<Encoding, HeaderError> {
@@ -319,6 +346,7 @@ pub(crate) fn decode_item(input: &[u8], call: Encoding) -> Result<Encoding, Head
     while let Some((key, value)) = map.next()? {
         match (key, value) {
             (4, Value::Uint(value)) => encoding = decode_encoding(key, value)?,
+            (4, _) => return Err(MapError::WrongType(key).into()),
             (key, _) => unknown(key)?,
         }
     }
@@ -338,6 +366,7 @@ pub(crate) fn decode_credit(input: &[u8]) -> Result<u64, HeaderError> {
     while let Some((key, value)) = map.next()? {
         match (key, value) {
             (1, Value::Uint(value)) => bytes = value,
+            (1, _) => return Err(MapError::WrongType(key).into()),
             (key, _) => unknown(key)?,
         }
     }
@@ -359,13 +388,17 @@ pub struct Goodbye {
 impl Goodbye {
     /// A goodbye with this code that waits for nothing.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code: code.number(), message: message.into(), drain: Duration::ZERO }
+        Self {
+            code: code.number(),
+            message: message.into(),
+            drain: Duration::ZERO,
+        }
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut map = MapWriter::new();
         map.uint(1, self.code.into());
-        map.text(2, cut(&self.message));
+        map.text(2, cut(&self.message, MAX_MESSAGE));
         map.uint(3, u64::try_from(self.drain.as_millis()).unwrap_or(u64::MAX));
         map.finish()
     }
@@ -376,7 +409,7 @@ impl Goodbye {
         while let Some((key, value)) = map.next()? {
             match (key, value) {
                 (1, Value::Uint(value)) => goodbye.code = small(key, value)?,
-                (2, Value::Text(text)) => goodbye.message = cut(text).to_owned(),
+                (2, Value::Text(text)) => goodbye.message = cut(text, MAX_MESSAGE).to_owned(),
                 (3, Value::Uint(value)) => goodbye.drain = Duration::from_millis(value),
                 (1..=3, _) => return Err(MapError::WrongType(key).into()),
                 (key, _) => unknown(key)?,
@@ -386,12 +419,12 @@ impl Goodbye {
     }
 }
 
-/// The first [`MAX_MESSAGE`] bytes of a text, at a character's border.
-fn cut(text: &str) -> &str {
-    if text.len() <= MAX_MESSAGE {
-        return text;
-    }
-    let end = (0..=MAX_MESSAGE).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+/// The first `limit` bytes of a text at most, up to a character's border.
+fn cut(text: &str, limit: usize) -> &str {
+    let end = (0..=limit.min(text.len()))
+        .rev()
+        .find(|at| text.is_char_boundary(*at))
+        .unwrap_or(0);
     text.get(..end).unwrap_or_default()
 }
 
@@ -399,7 +432,7 @@ fn cut(text: &str) -> &str {
 pub(crate) fn encode_error(error: &CallError) -> (Vec<u8>, Bytes) {
     let mut map = MapWriter::new();
     map.uint(1, error.number().into());
-    map.text(2, cut(&message_of(error)));
+    map.text(2, cut(&message_of(error), MAX_MESSAGE));
     map.bool(3, error.is_retryable());
     if let CallError::Refused { certain: false, .. } = error {
         map.bool(4, false);
@@ -451,7 +484,7 @@ pub(crate) fn decode_error(
     while let Some((key, value)) = map.next()? {
         match (key, value) {
             (1, Value::Uint(value)) => number = small(key, value)?,
-            (2, Value::Text(text)) => message = cut(text).to_owned(),
+            (2, Value::Text(text)) => message = cut(text, MAX_MESSAGE).to_owned(),
             (3, Value::Bool(value)) => retryable = value,
             (4, Value::Bool(value)) => certain = value,
             (5, Value::Uint(value)) => {
@@ -465,28 +498,44 @@ pub(crate) fn decode_error(
     let target = call.target.clone();
     Ok(match ErrorCode::from_number(number) {
         Some(ErrorCode::NotFound) => CallError::NotFound { address: target },
-        Some(ErrorCode::Unreachable) => {
-            CallError::Unreachable { address: target, reason: message }
-        }
-        Some(ErrorCode::Refused) => CallError::Refused { peer: None, reason: message, certain },
-        Some(ErrorCode::TimedOut) => CallError::TimedOut { after: call.elapsed },
-        Some(ErrorCode::Failed) => CallError::Failed { message, retryable, data },
+        Some(ErrorCode::Unreachable) => CallError::Unreachable {
+            address: target,
+            reason: message,
+        },
+        Some(ErrorCode::Refused) => CallError::Refused {
+            peer: None,
+            reason: message,
+            certain,
+        },
+        Some(ErrorCode::TimedOut) => CallError::TimedOut {
+            after: call.elapsed,
+        },
+        Some(ErrorCode::Failed) => CallError::Failed {
+            message,
+            retryable,
+            data,
+        },
         Some(ErrorCode::Busy) => CallError::Busy { reason: message },
         Some(ErrorCode::Cancelled) => CallError::Cancelled,
         Some(ErrorCode::ConnectionLost) => CallError::ConnectionLost { reason: message },
-        Some(ErrorCode::UnknownMethod) => {
-            CallError::UnknownMethod { method: call.method.to_owned() }
-        }
+        Some(ErrorCode::UnknownMethod) => CallError::UnknownMethod {
+            method: call.method.to_owned(),
+        },
         Some(ErrorCode::InvalidParams) => CallError::InvalidParams { message },
         Some(ErrorCode::InvalidReply) => CallError::InvalidReply { message },
         Some(ErrorCode::TooLarge) => CallError::TooLarge { what: message },
         Some(ErrorCode::Unsupported) => CallError::Unsupported { what: message },
         Some(ErrorCode::Protocol) => CallError::Protocol { reason: message },
         Some(ErrorCode::ShuttingDown) => CallError::ShuttingDown,
-        Some(ErrorCode::WrongShape) => {
-            CallError::WrongShape { method: method_shape, call: call.shape }
-        }
+        Some(ErrorCode::WrongShape) => CallError::WrongShape {
+            method: method_shape,
+            call: call.shape,
+        },
         Some(ErrorCode::Internal) => CallError::Internal { message },
-        _ => CallError::UnknownCode { number, message, retryable },
+        _ => CallError::UnknownCode {
+            number,
+            message,
+            retryable,
+        },
     })
 }

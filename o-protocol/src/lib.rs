@@ -4,17 +4,35 @@
 //! and notices. [`connect`] puts it on a byte stream: a [`SessionHandle`] that implements
 //! [`o_core::Caller`], and a [`Driver`], the one future that has to be polled. docs/wire.md
 //! specifies what goes over the stream.
+//!
+//! Around it: bodies as CBOR and JSON ([`encode_body`], [`transcode`]), typed calls ([`Methods`],
+//! [`CallerExt`], [`Call`]), signed records ([`sign_record`]) and descriptions of agents
+//! ([`AgentDescription`]).
 
+mod cbor;
+mod describe;
 mod driver;
 pub mod frame;
 mod header;
+mod record;
 mod session;
+mod typed;
 
 pub use crate::{
+    cbor::{
+        Blob, DecodeError, EncodeError, Limits, TranscodeError, decode_body, encode_body,
+        from_slice, to_vec, transcode,
+    },
+    describe::{AgentDescription, MethodDescription, NodeDescription},
     driver::{Driver, Serve, ServedCall, SessionHandle, SessionStatus, connect, refuse},
     header::{CallHeader, Goodbye, HeaderError, Hello, MAX_HEADER, MAX_HOSTED},
+    record::{
+        RecordError, capability_key, name_key, sign_record, sign_tombstone, verify_record,
+        verify_tombstone,
+    },
     session::{
         ASSUMED_CREDIT, ASSUMED_MAX_CALLS, ASSUMED_MAX_FRAME, CallId, Notice, Received, SendError,
         Session, SessionConfig, SessionEnd, Side,
     },
+    typed::{Call, CallerExt, Methods, OrFailed, TypedStream, params_schema, result_schema},
 };

@@ -9,6 +9,8 @@ mod receive;
 mod schedule;
 #[cfg(test)]
 mod tests;
+mod time;
+mod transmit;
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
@@ -18,16 +20,14 @@ use std::{
 use bytes::Bytes;
 use o_core::{Body, CallError, ErrorCode, NetworkId};
 
-pub use self::config::{
-    ASSUMED_CREDIT, ASSUMED_MAX_CALLS, ASSUMED_MAX_FRAME, SessionConfig,
-};
+pub use self::config::{ASSUMED_CREDIT, ASSUMED_MAX_CALLS, ASSUMED_MAX_FRAME, SessionConfig};
 use self::{
     flow::{Inbox, Outbox, Outgoing},
     schedule::Schedule,
 };
 use crate::{
-    frame::{self, FLAG_EMPTY, FLAG_END, Kind},
-    header::{self, CallHeader, Goodbye, Hello, MAX_HEADER},
+    frame::{FLAG_END, Kind},
+    header::{CallHeader, Goodbye, Hello, MAX_HEADER},
 };
 
 /// Which side of the connection this is. The dialer's calls have odd ids, the listener's even ones.
@@ -57,7 +57,7 @@ pub enum Notice {
     Readable(CallId),
     /// [`Session::send`] would take something again.
     Writable(CallId),
-    /// This call of the other side's is over before it was answered: stop working on it.
+    /// This call of the other side's is over, answered or not: stop working on it.
     Gone(CallId),
     /// The session is over; every call has ended.
     Closed,
@@ -99,15 +99,19 @@ impl SessionEnd {
     /// What this means for a call that was open.
     pub fn as_call_error(&self) -> CallError {
         match self.clone() {
-            Self::Finished => CallError::ConnectionLost { reason: "closed".into() },
-            Self::Refused { reason, certain } => {
-                CallError::Refused { peer: None, reason, certain }
-            }
+            Self::Finished => CallError::ConnectionLost {
+                reason: "closed".into(),
+            },
+            Self::Refused { reason, certain } => CallError::Refused {
+                peer: None,
+                reason,
+                certain,
+            },
             Self::Lost { reason } => CallError::ConnectionLost { reason },
             Self::Protocol { reason } => CallError::Protocol { reason },
-            Self::ShuttingDown => {
-                CallError::ConnectionLost { reason: "the other side shut down".into() }
-            }
+            Self::ShuttingDown => CallError::ConnectionLost {
+                reason: "the other side shut down".into(),
+            },
         }
     }
 }
@@ -260,20 +264,34 @@ impl Session {
         if self.leaving || self.peer_leaving {
             return Err(CallError::ShuttingDown);
         }
-        if header.terms.deadline.is_some_and(|deadline| deadline <= now) {
-            return Err(CallError::TimedOut { after: Duration::ZERO });
+        if header
+            .terms
+            .deadline
+            .is_some_and(|deadline| deadline <= now)
+        {
+            return Err(CallError::TimedOut {
+                after: Duration::ZERO,
+            });
         }
-        let limit = self.peer.as_ref().map_or(ASSUMED_MAX_CALLS, |peer| peer.max_calls);
+        let limit = self
+            .peer
+            .as_ref()
+            .map_or(ASSUMED_MAX_CALLS, |peer| peer.max_calls);
         let limit = limit.min(self.config.max_calls);
         if self.our_calls >= limit as usize {
-            return Err(CallError::Busy { reason: format!("{limit} calls on this connection") });
+            return Err(CallError::Busy {
+                reason: format!("{limit} calls on this connection"),
+            });
         }
         if params.len() > self.config.max_body {
             return Err(self.body_too_large());
         }
         let encoded = header.encode(now);
         if encoded.len() > MAX_HEADER {
-            let what = format!("a call header of {} bytes, over {MAX_HEADER}", encoded.len());
+            let what = format!(
+                "a call header of {} bytes, over {MAX_HEADER}",
+                encoded.len()
+            );
             return Err(CallError::TooLarge { what });
         }
 
@@ -310,7 +328,10 @@ impl Session {
 
     /// The header and parameters of a call that was announced by [`Notice::Incoming`]; once.
     pub fn accept(&mut self, id: CallId) -> Option<(CallHeader, Body)> {
-        let call = self.calls.get_mut(&id.0).filter(|call| !call.ours && call.announced)?;
+        let call = self
+            .calls
+            .get_mut(&id.0)
+            .filter(|call| !call.ours && call.announced)?;
         let (body, length) = call.inbox.pop()?;
         self.buffered = self.buffered.saturating_sub(length);
         let header = call.header.clone();
@@ -350,42 +371,11 @@ impl Session {
         None
     }
 
-    /// Sends an item: the caller's stream of ours, the answer to theirs. With `last`, the answer is
-    /// complete and their call is over once it is sent.
-    ///
-    /// # Errors
-    /// `Full` until [`Notice::Writable`]; nothing was taken then.
-    pub fn send(&mut self, id: CallId, body: Body, last: bool) -> Result<(), SendError> {
-        if body.len() > self.config.max_body {
-            return Err(SendError::TooLarge);
-        }
-        let flags = if last { FLAG_END } else { 0 };
-        self.push_item(id, body, flags)
-    }
-
-    /// Ends our side of a call without a further item.
-    ///
-    /// # Errors
-    /// `Gone` when the call is over.
-    pub fn finish(&mut self, id: CallId) -> Result<(), SendError> {
-        self.push_item(id, Body::default(), FLAG_END | FLAG_EMPTY)
-    }
-
-    /// Answers their call with an error, after the items that are already queued.
-    pub fn fail(&mut self, id: CallId, error: &CallError) {
-        let Some(call) = self.calls.get_mut(&id.0) else { return };
-        if call.ours || call.outbox.ended {
-            return;
-        }
-        let (header, mut body) = header::encode_error(error);
-        body.truncate(MAX_HEADER);
-        call.outbox.push(Outgoing { kind: Kind::Error, header, body, flags: 0, begun: false });
-        self.reschedule(id.0);
-    }
-
     /// Cancels a call of ours. What arrives for it later is dropped.
     pub fn cancel(&mut self, id: CallId) {
-        let Some(call) = self.calls.get(&id.0).filter(|call| call.ours) else { return };
+        let Some(call) = self.calls.get(&id.0).filter(|call| call.ours) else {
+            return;
+        };
         if call.outbox.begun && !call.settled {
             self.control(Kind::Cancel, 0, id.0, &[]);
         }
@@ -394,7 +384,11 @@ impl Session {
 
     /// Cancels a call of ours for a reason of our own: `error` is what its reader gets.
     pub fn abandon(&mut self, id: CallId, error: CallError) {
-        let Some(call) = self.calls.get(&id.0).filter(|call| call.ours && !call.settled) else {
+        let Some(call) = self
+            .calls
+            .get(&id.0)
+            .filter(|call| call.ours && !call.settled)
+        else {
             return;
         };
         if call.outbox.begun {
@@ -416,9 +410,10 @@ impl Session {
         }
     }
 
-    /// Whether a goodbye was said, either way, and no call is left.
+    /// Whether a goodbye was said from this side and no call is left. After a goodbye of the other
+    /// side's it is for that side to end the stream: calls that it opened before may still come.
     pub fn is_drained(&self) -> bool {
-        (self.leaving || self.peer_leaving) && self.calls.is_empty() && self.schedule.is_empty()
+        self.leaving && self.calls.is_empty()
     }
 
     /// Ends the session: every call of ours fails with `end`, every call of theirs is gone.
@@ -429,128 +424,30 @@ impl Session {
         let mut ids: Vec<u64> = self.calls.keys().copied().collect();
         ids.sort_unstable();
         for id in ids {
-            let ours = self.calls.get(&id).is_some_and(|call| call.ours);
-            if ours {
-                self.settle(id, Some(end.as_call_error()));
-            } else {
-                self.drop_theirs(id);
+            match self.calls.get(&id) {
+                Some(call) if call.ours => {
+                    let may_have_run = call.outbox.begun && self.peer.is_some();
+                    let error = match &end {
+                        // Refused means that nothing ran; that is certain only before a HELLO.
+                        SessionEnd::Refused { .. } if may_have_run => CallError::ConnectionLost {
+                            reason: end.to_string(),
+                        },
+                        _ => end.as_call_error(),
+                    };
+                    self.settle(id, Some(error));
+                }
+                _ => self.drop_theirs(id),
             }
         }
         self.end = Some(end);
         self.notices.push_back(Notice::Closed);
     }
 
-    /// When [`Session::on_timeout`] should be called at the latest.
-    pub fn next_timeout(&self) -> Option<Instant> {
-        if self.end.is_some() {
-            return None;
-        }
-        let deadline = self.deadlines.first().map(|(at, _)| *at);
-        let hello = self.peer.is_none().then(|| self.opened + self.config.hello_timeout);
-        let ping = match self.pinged {
-            Some(at) => Some(at + self.config.ping_timeout),
-            None if self.active_calls() > 0 => Some(self.last_received + self.config.ping_after),
-            None => None,
-        };
-        [deadline, hello, ping].into_iter().flatten().min()
-    }
-
-    /// Ends what has run out of time at `now`, and pings a connection that has gone silent.
-    pub fn on_timeout(&mut self, now: Instant) {
-        if self.end.is_some() {
-            return;
-        }
-        while let Some((at, id)) = self.deadlines.first().copied()
-            && at <= now
-        {
-            self.deadlines.remove(&(at, id));
-            self.time_out(id, now);
-        }
-        if self.peer.is_none() && now >= self.opened + self.config.hello_timeout {
-            self.close(SessionEnd::Lost { reason: "the other side said no HELLO in time".into() });
-        } else if let Some(at) = self.pinged {
-            if now >= at + self.config.ping_timeout {
-                self.close(SessionEnd::Lost { reason: "a ping stayed unanswered".into() });
-            }
-        } else if self.active_calls() > 0 && now >= self.last_received + self.config.ping_after {
-            self.pinged = Some(now);
-            self.control(Kind::Ping, 0, 0, &[]);
-        }
-    }
-
-    /// Appends frames to `out` until it holds `enough` bytes or nothing is left to send. Control
-    /// frames go first, then calls by priority.
-    pub fn transmit(&mut self, out: &mut Vec<u8>, enough: usize) {
-        out.append(&mut self.control);
-        let max_frame = self.peer.as_ref().map_or(ASSUMED_MAX_FRAME, |peer| peer.max_frame);
-        while out.len() < enough {
-            let Some(id) = self.schedule.pop() else { return };
-            self.transmit_one(out, id, max_frame as usize);
-        }
-    }
-
-    /// Whether there is anything to send.
-    pub fn has_output(&self) -> bool {
-        !self.control.is_empty() || !self.schedule.is_empty()
-    }
-
-    /// Whether frames should be read: not while answers to earlier ones wait to be sent.
-    pub fn wants_input(&self) -> bool {
-        self.end.is_none() && self.control.len() < self.config.max_control
-    }
-
-    fn transmit_one(&mut self, out: &mut Vec<u8>, id: u64, max_frame: usize) {
-        let Some(call) = self.calls.get_mut(&id) else { return };
-        call.outbox.scheduled = false;
-        let Some(piece) = call.outbox.next(max_frame) else { return };
-        let before = out.len();
-        // Headers are bounded when they are queued, pieces by the frame limit.
-        let _ = frame::encode(out, piece.kind, piece.flags, id, &piece.header, &piece.body);
-        let priority = call.header.terms.priority;
-        let again = call.outbox.is_ready();
-        call.outbox.scheduled = again;
-        if call.outbox.held && call.outbox.queued < self.config.send_buffer {
-            call.outbox.held = false;
-            self.notices.push_back(Notice::Writable(CallId(id)));
-        }
-        let over = !call.ours && (piece.flags & FLAG_END != 0 || piece.kind == Kind::Error);
-        self.schedule.charge(priority, out.len() - before);
-        if over {
-            self.remove(id);
-        } else if again {
-            self.schedule.push(priority, id);
-        }
-    }
-
-    fn push_item(&mut self, id: CallId, body: Body, flags: u8) -> Result<(), SendError> {
-        let call = self.calls.get_mut(&id.0).ok_or(SendError::Gone)?;
-        if call.settled || call.outbox.ended {
-            return Err(SendError::Gone);
-        }
-        if call.outbox.queued >= self.config.send_buffer {
-            call.outbox.held = true;
-            return Err(SendError::Full);
-        }
-        let header = header::encode_item(body.encoding, call.header.encoding);
-        let header = if flags & FLAG_EMPTY == 0 { header } else { Vec::new() };
-        call.outbox.push(Outgoing { kind: Kind::Item, header, body: body.bytes, flags, begun: false });
-        self.reschedule(id.0);
-        Ok(())
-    }
-
-    fn reschedule(&mut self, id: u64) {
-        if let Some(call) = self.calls.get_mut(&id)
-            && !call.outbox.scheduled
-            && call.outbox.is_ready()
-        {
-            call.outbox.scheduled = true;
-            self.schedule.push(call.header.terms.priority, id);
-        }
-    }
-
     /// A call of ours has ended over there, or here: nothing more is sent.
     fn settle(&mut self, id: u64, error: Option<CallError>) {
-        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
         if call.settled {
             return;
         }
@@ -567,13 +464,14 @@ impl Session {
         if std::mem::take(&mut call.outbox.scheduled) {
             self.schedule.remove(call.header.terms.priority, id);
         }
+        call.outbox.clear();
         self.notices.push_back(Notice::Readable(CallId(id)));
         if call.outbox.held {
             self.notices.push_back(Notice::Writable(CallId(id)));
         }
     }
 
-    /// A call of theirs has ended before it was answered.
+    /// A call of theirs has ended.
     fn drop_theirs(&mut self, id: u64) {
         let announced = self.calls.get(&id).is_some_and(|call| call.announced);
         self.remove(id);
@@ -583,7 +481,9 @@ impl Session {
     }
 
     fn remove(&mut self, id: u64) {
-        let Some(mut call) = self.calls.remove(&id) else { return };
+        let Some(mut call) = self.calls.remove(&id) else {
+            return;
+        };
         self.buffered = self.buffered.saturating_sub(call.inbox.clear());
         if let Some(deadline) = call.header.terms.deadline {
             self.deadlines.remove(&(deadline, id));
@@ -601,56 +501,31 @@ impl Session {
         }
     }
 
-    fn time_out(&mut self, id: u64, now: Instant) {
-        let Some(call) = self.calls.get_mut(&id) else { return };
-        let after = now.saturating_duration_since(call.opened);
-        if call.ours {
-            let begun = call.outbox.begun;
-            self.buffered = self.buffered.saturating_sub(call.inbox.clear());
-            self.settle(id, Some(CallError::TimedOut { after }));
-            if begun {
-                self.control(Kind::Cancel, 0, id, &[]);
-            }
-        } else {
-            self.refuse_theirs(id, &CallError::TimedOut { after });
-        }
-    }
-
     /// Ends a call of theirs with an error at once, dropping what was queued for it.
     fn refuse_theirs(&mut self, id: u64, error: &CallError) {
         self.send_error(id, error);
         self.drop_theirs(id);
     }
 
-    fn send_error(&mut self, id: u64, error: &CallError) {
-        let (header, _) = header::encode_error(error);
-        self.control(Kind::Error, 0, id, &header);
-    }
-
-    fn control(&mut self, kind: Kind, flags: u8, id: u64, header: &[u8]) {
-        // Headers made here are far below the limit of the length field.
-        let _ = frame::encode(&mut self.control, kind, flags, id, header, &[]);
-    }
-
-    fn return_credit(&mut self, id: u64) {
-        let Some(call) = self.calls.get_mut(&id) else { return };
-        if let Some(credit) = call.inbox.credit_due() {
-            self.control(Kind::Credit, 0, id, &header::encode_credit(credit));
-        }
-    }
-
     fn peer_credit(&self) -> u64 {
-        self.peer.as_ref().map_or(ASSUMED_CREDIT, |peer| peer.initial_credit).into()
+        self.peer
+            .as_ref()
+            .map_or(ASSUMED_CREDIT, |peer| peer.initial_credit)
+            .into()
     }
 
     fn body_too_large(&self) -> CallError {
         let limit = self.config.max_body;
-        CallError::TooLarge { what: format!("a body over {limit} bytes") }
+        CallError::TooLarge {
+            what: format!("a body over {limit} bytes"),
+        }
     }
 
     /// The other side broke the protocol: says so and ends the session.
     fn violated(&mut self, reason: &str) {
         self.goodbye(&Goodbye::new(ErrorCode::Protocol, reason));
-        self.close(SessionEnd::Protocol { reason: reason.to_owned() });
+        self.close(SessionEnd::Protocol {
+            reason: reason.to_owned(),
+        });
     }
 }

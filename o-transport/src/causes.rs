@@ -7,14 +7,14 @@ use std::{error::Error, io, iter};
 
 /// The most levels of an error that are looked at.
 const MAX_DEPTH: usize = 64;
-/// The most bytes of a line. Peers write parts of some errors.
-const MAX_LEN: usize = 400;
+/// The most characters of a line. Peers write parts of some errors.
+const MAX_CHARS: usize = 400;
 
 /// One readable line about an error of a transport: what each level says, from the outside in, and
 /// nothing twice.
 ///
 /// libp2p nests an error once for every layer and every alternative; most of the levels repeat the
-/// one below or say nothing. Control characters become spaces, and the line ends after 400 bytes.
+/// one below or say nothing. Control characters become spaces, and the line ends after 400 characters.
 ///
 /// ```
 /// use std::io;
@@ -30,15 +30,18 @@ pub fn flatten_error(error: &(dyn Error + 'static)) -> String {
     for level in levels(error) {
         let text = one_line(&level.to_string());
         let lower = text.to_lowercase();
-        if said.iter().any(|other| other.to_lowercase().contains(&lower)) {
+        if said
+            .iter()
+            .any(|other| other.to_lowercase().contains(&lower))
+        {
             continue;
         }
         said.retain(|other| !lower.contains(&other.to_lowercase()));
         said.push(text);
     }
     let mut line = said.join(": ");
-    if line.len() > MAX_LEN {
-        line.truncate(line.floor_char_boundary(MAX_LEN));
+    if let Some((end, _)) = line.char_indices().nth(MAX_CHARS) {
+        line.truncate(end);
         line.push('…');
     }
     line
@@ -60,10 +63,8 @@ pub fn io_error_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
 }
 
 /// The error and what it was made of. `source` alone would step over what an `io::Error` holds.
-fn levels<'a>(
-    error: &'a (dyn Error + 'static),
-) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    iter::successors(Some(error), |error| {
+fn levels<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    iter::successors(Some(error), |&error: &&'a (dyn Error + 'static)| {
         let held = error
             .downcast_ref::<io::Error>()
             .and_then(io::Error::get_ref);

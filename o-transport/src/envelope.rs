@@ -41,8 +41,8 @@ impl Verifier for EnvelopeVerifier {
         payload_type: &[u8],
         envelope: &[u8],
     ) -> Result<Verified, VerifyError> {
-        let envelope = SignedEnvelope::from_protobuf_encoding(envelope)
-            .map_err(|_| VerifyError::Malformed)?;
+        let envelope =
+            SignedEnvelope::from_protobuf_encoding(envelope).map_err(|_| VerifyError::Malformed)?;
         let (payload, key) = envelope
             .payload_and_signing_key(domain.to_owned(), payload_type)
             .map_err(|error| match error {

@@ -46,8 +46,8 @@ pub fn probe_fixed_port(addr: &TransportAddr) -> io::Result<()> {
 
 /// The socket address if it is a fixed one, and whether it is UDP's.
 fn fixed_port(addr: &TransportAddr) -> io::Result<Option<(SocketAddr, bool)>> {
-    let addr = to_multiaddr(addr)
-        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    let addr =
+        to_multiaddr(addr).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     let mut protocols = addr.iter();
     let ip: IpAddr = match protocols.next() {
         Some(Protocol::Ip4(ip)) => ip.into(),

@@ -11,9 +11,7 @@ use libp2p::{
         Transport,
         connection::ConnectedPoint,
         muxing::StreamMuxerBox,
-        transport::{
-            Boxed, OrTransport, dummy::DummyTransport, timeout::TransportTimeout,
-        },
+        transport::{Boxed, OrTransport, dummy::DummyTransport, timeout::TransportTimeout},
     },
     multiaddr::Protocol,
 };
@@ -34,7 +32,7 @@ pub type BoxedTransport = Boxed<ProvedMuxer>;
 ///
 /// An address is offered to the custom transports first, in their order. Each must refuse what it
 /// does not handle at once, with `TransportError::MultiaddrNotSupported` from `dial` and
-/// `listen_on`; [`upgrade`](crate::upgrade) makes one from a transport of raw bytes. A relay client
+/// `listen_on`; [`upgrade`](crate::upgrade()) makes one from a transport of raw bytes. A relay client
 /// is such a transport too.
 ///
 /// The dial of an address that ends in `/p2p/<id>` fails with [`WrongPeer`] when another peer
@@ -109,7 +107,9 @@ fn join(
     }
     let all = either(front).unwrap_or_else(|| DummyTransport::new().boxed());
     let checked = all
-        .and_then(|(peer, muxer), endpoint| future::ready(check(peer, &endpoint).map(|()| (peer, muxer))))
+        .and_then(|(peer, muxer), endpoint| {
+            future::ready(check(peer, &endpoint).map(|()| (peer, muxer)))
+        })
         .map_err(|error| error.into_inner());
     // Each transport has its own timeout; this one is for the names that are resolved before.
     let timeout = config.connect_timeout;

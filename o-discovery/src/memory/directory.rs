@@ -29,7 +29,12 @@ struct Withdrawn {
 
 impl Directory {
     pub(super) fn new(network: NetworkId, config: MemoryConfig) -> Self {
-        Self { network, config, records: BTreeMap::new(), tombstones: BTreeMap::new() }
+        Self {
+            network,
+            config,
+            records: BTreeMap::new(),
+            tombstones: BTreeMap::new(),
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -45,9 +50,12 @@ impl Directory {
         let key = (record.address.without_pin(), record.peer);
         self.check(record, &key, now)?;
         if !self.records.contains_key(&key) && self.records.len() >= self.config.max_records {
-            self.records.retain(|_, held| !held.record().times.is_expired(now));
+            self.records
+                .retain(|_, held| !held.record().times.is_expired(now));
             if self.records.len() >= self.config.max_records {
-                return Err(DiscoveryError::Busy { limit: "max_records" });
+                return Err(DiscoveryError::Busy {
+                    limit: "max_records",
+                });
             }
         }
         self.records.insert(key, signed.clone());
@@ -56,7 +64,10 @@ impl Directory {
 
     fn check(&self, record: &Record, key: &Key, now: SystemTime) -> Result<(), DiscoveryError> {
         let reason = if record.network != self.network {
-            format!("it is of the network {}, not {}", record.network, self.network)
+            format!(
+                "it is of the network {}, not {}",
+                record.network, self.network
+            )
         } else if record.address.root().is_node() {
             "its name is reserved".to_owned()
         } else if record.times.is_expired(now) {
@@ -64,7 +75,10 @@ impl Directory {
         } else if let Some(withdrawn) = self.tombstone(key, now)
             && record.sequence <= withdrawn
         {
-            format!("sequence {} is withdrawn up to {withdrawn}", record.sequence)
+            format!(
+                "sequence {} is withdrawn up to {withdrawn}",
+                record.sequence
+            )
         } else if let Some(held) = self.records.get(key).map(|held| held.record().sequence)
             && record.sequence < held
         {
@@ -84,10 +98,17 @@ impl Directory {
             return Ok(()); // There is nothing here that it could withdraw.
         }
         let key = (tombstone.address.without_pin(), tombstone.peer);
-        if self.tombstone(&key, now).is_none_or(|held| held < tombstone.sequence) {
+        if self
+            .tombstone(&key, now)
+            .is_none_or(|held| held < tombstone.sequence)
+        {
             self.remember(&key, tombstone, now)?;
         }
-        if self.records.get(&key).is_some_and(|held| held.record().sequence <= tombstone.sequence) {
+        if self
+            .records
+            .get(&key)
+            .is_some_and(|held| held.record().sequence <= tombstone.sequence)
+        {
             self.records.remove(&key);
         }
         Ok(())
@@ -99,15 +120,20 @@ impl Directory {
         tombstone: &Tombstone,
         now: SystemTime,
     ) -> Result<(), DiscoveryError> {
-        if !self.tombstones.contains_key(key)
-            && self.tombstones.len() >= self.config.max_tombstones
+        if !self.tombstones.contains_key(key) && self.tombstones.len() >= self.config.max_tombstones
         {
-            self.tombstones.retain(|_, held| !held.times.is_expired(now));
+            self.tombstones
+                .retain(|_, held| !held.times.is_expired(now));
             if self.tombstones.len() >= self.config.max_tombstones {
-                return Err(DiscoveryError::Busy { limit: "max_tombstones" });
+                return Err(DiscoveryError::Busy {
+                    limit: "max_tombstones",
+                });
             }
         }
-        let withdrawn = Withdrawn { sequence: tombstone.sequence, times: tombstone.times };
+        let withdrawn = Withdrawn {
+            sequence: tombstone.sequence,
+            times: tombstone.times,
+        };
         self.tombstones.insert(key.clone(), withdrawn);
         Ok(())
     }
@@ -120,13 +146,16 @@ impl Directory {
 
     /// Every record that matches: a peer once for each of its names.
     pub(super) fn find(&self, query: &Query, now: SystemTime) -> Vec<Provider> {
-        let matching = self.records.iter().filter(|((name, peer), signed)| match query {
-            Query::Name(address) => {
-                name.name() == address.name() && address.pin().is_none_or(|pin| pin == *peer)
-            }
-            Query::Capability(wanted) => signed.record().capabilities.contains(wanted),
-            _ => false,
-        });
+        let matching = self
+            .records
+            .iter()
+            .filter(|((name, peer), signed)| match query {
+                Query::Name(address) => {
+                    name.name() == address.name() && address.pin().is_none_or(|pin| pin == *peer)
+                }
+                Query::Capability(wanted) => signed.record().capabilities.contains(wanted),
+                _ => false,
+            });
         let current = matching.filter(|(_, signed)| !signed.record().times.is_expired(now));
         current.map(|(_, signed)| provider(signed, now)).collect()
     }

@@ -17,7 +17,11 @@ pub(super) struct Merge {
 
 impl Merge {
     pub(super) fn new(config: MergedConfig) -> Self {
-        Self { config, found: Vec::new(), places: HashMap::new() }
+        Self {
+            config,
+            found: Vec::new(),
+            places: HashMap::new(),
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -30,7 +34,11 @@ impl Merge {
 
     /// Takes in a sighting; the merged provider, if it told something new.
     pub(super) fn add(&mut self, mut sighting: Provider) -> Option<Provider> {
-        if sighting.record.as_ref().is_some_and(|record| record.record().peer != sighting.peer) {
+        if sighting
+            .record
+            .as_ref()
+            .is_some_and(|record| record.record().peer != sighting.peer)
+        {
             sighting.record = None; // Of somebody else, so it says nothing about this peer.
         }
         let places = self.places.entry(sighting.peer).or_default();
@@ -45,8 +53,11 @@ impl Merge {
         if self.found.len() >= self.config.max_providers {
             return None;
         }
-        let mut fresh =
-            Provider { addresses: Vec::new(), sources: Vec::new(), ..sighting.clone() };
+        let mut fresh = Provider {
+            addresses: Vec::new(),
+            sources: Vec::new(),
+            ..sighting.clone()
+        };
         merge(&mut fresh, sighting, self.config.max_addresses); // Each source and address once.
         places.push(self.found.len());
         self.found.push(fresh.clone());
@@ -56,7 +67,10 @@ impl Merge {
 
 /// The name that a provider's record is about.
 fn name(provider: &Provider) -> Option<&Address> {
-    provider.record.as_ref().map(|record| &record.record().address)
+    provider
+        .record
+        .as_ref()
+        .map(|record| &record.record().address)
 }
 
 /// Adds a sighting to what is known; whether anything but the age is new.
@@ -76,7 +90,11 @@ fn merge(known: &mut Provider, sighting: Provider, max_addresses: usize) -> bool
     }
     if let Some(record) = sighting.record {
         let sequence = |record: &o_core::SignedRecord| record.record().sequence;
-        if known.record.as_ref().is_none_or(|held| sequence(held) < sequence(&record)) {
+        if known
+            .record
+            .as_ref()
+            .is_none_or(|held| sequence(held) < sequence(&record))
+        {
             known.record = Some(record);
             learned = true;
         }

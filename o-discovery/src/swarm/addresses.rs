@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use libp2p::{Multiaddr, PeerId, multiaddr::Protocol};
 use o_address::TransportAddr;
+use o_transport::from_multiaddr;
 
 /// Longest address that is kept, in bytes of its binary form: a relayed one takes about 100.
 const MAX_BYTES: usize = 160;
@@ -44,7 +45,9 @@ pub(crate) fn usable(address: &Multiaddr, peer: &PeerId, scope: Scope) -> Option
         Some(Protocol::Tcp(port) | Protocol::Udp(port)) => port != 0,
         _ => false,
     };
-    let circuits = parts.filter(|part| matches!(part, Protocol::P2pCircuit)).count();
+    let circuits = parts
+        .filter(|part| matches!(part, Protocol::P2pCircuit))
+        .count();
     (host_is_good && port_is_good && circuits <= 1).then_some(address)
 }
 
@@ -71,8 +74,11 @@ pub(crate) fn filtered<'a>(
 
 /// The addresses as o-core's, the peer at the end of each; what has no such form is left out.
 pub(crate) fn to_transport(addresses: &[Multiaddr], peer: &PeerId) -> Vec<TransportAddr> {
-    let full = addresses.iter().filter_map(|address| address.clone().with_p2p(*peer).ok());
-    full.filter_map(|address| convert::from_multiaddr(&address)).collect()
+    let full = addresses
+        .iter()
+        .filter_map(|address| address.clone().with_p2p(*peer).ok());
+    full.filter_map(|address| from_multiaddr(&address).ok())
+        .collect()
 }
 
 fn is_good_v4(ip: Ipv4Addr, scope: Scope) -> bool {
@@ -114,31 +120,17 @@ fn is_good_v6(ip: Ipv6Addr, scope: Scope) -> bool {
 
 fn is_good_name(name: &str, scope: Scope) -> bool {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
-    let local = ["localhost", "local", "internal", "home.arpa"].iter().any(|suffix| {
-        name.strip_suffix(suffix).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-    });
-    !name.is_empty() && (scope == Scope::Any || !local)
-}
-
-/// Between libp2p's types and o-address's.
-pub(crate) mod convert {
-    use super::{Multiaddr, PeerId, TransportAddr};
-
-    pub(crate) fn from_multiaddr(address: &Multiaddr) -> Option<TransportAddr> {
-        TransportAddr::parse(&address.to_string()).ok()
-    }
-
-    pub(crate) fn to_multiaddr(address: &TransportAddr) -> Option<Multiaddr> {
-        address.as_str().parse().ok()
-    }
-
-    pub(crate) fn from_peer_id(peer: &PeerId) -> Option<o_address::PeerId> {
-        o_address::PeerId::from_bytes(&peer.to_bytes()).ok()
-    }
-
-    pub(crate) fn to_peer_id(peer: &o_address::PeerId) -> Option<PeerId> {
-        PeerId::from_bytes(peer.as_bytes()).ok()
-    }
+    let local = ["localhost", "local", "internal", "home.arpa"]
+        .iter()
+        .any(|suffix| {
+            name.strip_suffix(suffix)
+                .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        });
+    // In a binary multiaddr a name may hold anything, slashes too.
+    let clean = name
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
+    clean && !name.is_empty() && (scope == Scope::Any || !local)
 }
 
 #[cfg(test)]
@@ -210,7 +202,13 @@ mod tests {
         let relay = PeerId::random();
         let circuit = format!("/ip4/1.2.3.4/tcp/1/p2p/{relay}/p2p-circuit");
         assert!(check(&circuit, Scope::Public));
-        assert!(!check(&format!("{circuit}/p2p/{relay}/p2p-circuit"), Scope::Public));
+        assert!(!check(
+            &format!("{circuit}/p2p/{relay}/p2p-circuit"),
+            Scope::Public
+        ));
+        let smuggled = Multiaddr::empty().with(Protocol::Dns4("x/tcp/1".into()));
+        let smuggled = smuggled.with(Protocol::Tcp(2));
+        assert_eq!(usable(&smuggled, &relay, Scope::Any), None);
         let long = format!("/dns4/{}/tcp/1", "a".repeat(200));
         assert!(!check(&long, Scope::Public));
     }
@@ -229,8 +227,9 @@ mod tests {
     #[test]
     fn the_number_is_bounded() {
         let peer = PeerId::random();
-        let many: Vec<Multiaddr> =
-            (1..50).map(|port| format!("/ip4/1.2.3.4/tcp/{port}").parse().unwrap()).collect();
+        let many: Vec<Multiaddr> = (1..50)
+            .map(|port| format!("/ip4/1.2.3.4/tcp/{port}").parse().unwrap())
+            .collect();
         assert_eq!(filtered(&many, &peer, Scope::Public, 8), many[..8]);
     }
 }

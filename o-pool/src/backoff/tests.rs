@@ -205,3 +205,16 @@ fn the_memory_is_bounded() {
     };
     assert!(shortened(long.to_string()).len() <= MAX_REASON_LEN + '…'.len_utf8());
 }
+
+#[test]
+fn after_a_pause_an_old_address_is_new_again() {
+    let mut backoffs = Backoffs::new(&config());
+    let mut now = Instant::now();
+    backoffs.failed(peer(1), &addresses(0..1), &refused(), now);
+    now += wait(&backoffs, peer(1), now).unwrap();
+    backoffs.failed(peer(1), &addresses(1..2), &refused(), now);
+    assert_eq!(
+        backoffs.check(&peer(1), &addresses(0..2), now),
+        Verdict::Dial(addresses(0..1))
+    );
+}

@@ -1,7 +1,6 @@
 //! The future that evicts what nobody uses and notices what has died.
 
 use std::{
-    future::Future,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -95,9 +94,7 @@ impl<D: Dialer> Inner<D> {
 }
 
 /// Resolves when the pool has been closed, or is gone.
-pub(super) fn closed(closed: &mut watch::Receiver<bool>) -> impl Future<Output = ()> + Send {
-    async move {
-        // An error says that the pool is gone.
-        let _ = closed.wait_for(|closed| *closed).await;
-    }
+pub(super) async fn closed(closed: &mut watch::Receiver<bool>) {
+    // An error says that the pool is gone.
+    let _ = closed.wait_for(|closed| *closed).await;
 }

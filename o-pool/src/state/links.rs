@@ -18,9 +18,7 @@ impl<L: Link, T: Clone> PoolState<L, T> {
             self.remove_dead(peer);
             slots = self.peers.get_mut(peer)?;
         }
-        let best = slots.iter_mut().max_by_key(|slot| slot.preference())?;
-        best.used = self.next_serial;
-        self.next_serial += 1;
+        let best = slots.iter().max_by_key(|slot| slot.preference())?;
         self.totals.reused_total += 1;
         Some(best.entry.lease())
     }
@@ -67,7 +65,6 @@ impl<L: Link, T: Clone> PoolState<L, T> {
         let entry = Arc::new(Entry::new(link, peer, direction, serial, now, watch));
         self.peers.entry(peer).or_default().push(Slot {
             entry: Arc::clone(&entry),
-            used: serial,
             calls_seen,
         });
         self.unwatched.push((Arc::clone(&entry), registration));
@@ -148,10 +145,10 @@ impl<L: Link, T: Clone> PoolState<L, T> {
 }
 
 impl<L: Link> Slot<L> {
-    /// Orders the connections to one peer: by rank, and then the one that was used last, so that
-    /// the others become idle.
+    /// Orders the connections to one peer: by rank, and then the newest. A peer that connects
+    /// anew may have lost the older one, and both sides see them in the same order, mostly.
     pub(super) fn preference(&self) -> (u32, u64) {
-        (self.entry.link.rank(), self.used)
+        (self.entry.link.rank(), self.entry.serial)
     }
 
     /// Whether nobody uses it at the moment.

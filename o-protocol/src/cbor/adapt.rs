@@ -4,18 +4,25 @@
 //! leaves a part of an array or of an enum unread it goes on in the middle of it. serde_json alone
 //! does not know byte strings.
 
-use std::{cell::RefCell, fmt, marker::PhantomData};
+mod access;
+mod forms;
+mod path;
+
+use std::{fmt, marker::PhantomData};
 
 use serde::{
     Deserialize,
     de::{
-        self, DeserializeSeed, Deserializer, EnumAccess, Error as _, IgnoredAny, MapAccess,
-        SeqAccess, Unexpected, VariantAccess, Visitor,
-        value::{MapAccessDeserializer, SeqDeserializer, StrDeserializer},
+        self, DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess,
+        Visitor,
     },
 };
 
-use super::blob;
+use self::{
+    access::{Entries, Items},
+    forms::{CborEnum, JsonBytes},
+    path::{Path, Step},
+};
 
 /// A value that was read through the layer.
 pub(super) struct Decoded<T> {
@@ -51,42 +58,6 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Trace<T> {
         };
         let of = PhantomData;
         Ok(Self { path, of })
-    }
-}
-
-/// The way from the top of a value to the part that is being read. It keeps its end on failure.
-#[derive(Default)]
-struct Path(RefCell<Vec<Step>>);
-
-enum Step {
-    Key(String),
-    Index(usize),
-}
-
-impl Path {
-    fn depth(&self) -> usize {
-        self.0.borrow().len()
-    }
-
-    fn push(&self, step: Step) {
-        self.0.borrow_mut().push(step);
-    }
-
-    fn truncate(&self, depth: usize) {
-        self.0.borrow_mut().truncate(depth);
-    }
-}
-
-impl fmt::Display for Path {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, step) in self.0.borrow().iter().enumerate() {
-            match step {
-                Step::Key(key) if at == 0 => f.write_str(key)?,
-                Step::Key(key) => write!(f, ".{key}")?,
-                Step::Index(index) => write!(f, "[{index}]")?,
-            }
-        }
-        Ok(())
     }
 }
 
@@ -154,11 +125,21 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Adapt<'_, D> {
     }
 
     fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        self.deserialize_any(visitor)
+        let visitor = self.wrap(visitor);
+        if self.inner.is_human_readable() {
+            self.inner.deserialize_f32(visitor)
+        } else {
+            self.inner.deserialize_any(visitor)
+        }
     }
 
     fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        self.deserialize_any(visitor)
+        let visitor = self.wrap(visitor);
+        if self.inner.is_human_readable() {
+            self.inner.deserialize_f64(visitor)
+        } else {
+            self.inner.deserialize_any(visitor)
+        }
     }
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
@@ -189,7 +170,11 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Adapt<'_, D> {
         }
     }
 
-    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, D::Error> {
+    fn deserialize_tuple<V: Visitor<'de>>(
+        self,
+        _: usize,
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
         self.deserialize_seq(visitor)
     }
 
@@ -344,7 +329,11 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Adapt<'_, A> {
         self.inner.newtype_variant_seed(seed)
     }
 
-    fn tuple_variant<V: Visitor<'de>>(self, length: usize, visitor: V) -> Result<V::Value, A::Error> {
+    fn tuple_variant<V: Visitor<'de>>(
+        self,
+        length: usize,
+        visitor: V,
+    ) -> Result<V::Value, A::Error> {
         let visitor = self.wrap(visitor);
         self.inner.tuple_variant(length, visitor)
     }
@@ -356,172 +345,5 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Adapt<'_, A> {
     ) -> Result<V::Value, A::Error> {
         let visitor = self.wrap(visitor);
         self.inner.struct_variant(fields, visitor)
-    }
-}
-
-/// The items of an array, which must all be taken.
-struct Items<'p, A> {
-    access: Adapt<'p, A>,
-    index: usize,
-    ended: bool,
-}
-
-impl<'p, A> Items<'p, A> {
-    fn new(access: Adapt<'p, A>) -> Self {
-        let (index, ended) = (0, false);
-        Self { access, index, ended }
-    }
-
-    fn finish<'de>(&mut self) -> Result<(), A::Error>
-    where
-        A: SeqAccess<'de>,
-    {
-        if self.ended || self.access.inner.next_element::<IgnoredAny>()?.is_none() {
-            return Ok(());
-        }
-        Err(A::Error::custom(format_args!("more than {} items", self.index)))
-    }
-}
-
-impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Items<'_, A> {
-    type Error = A::Error;
-
-    fn next_element_seed<S: DeserializeSeed<'de>>(
-        &mut self,
-        seed: S,
-    ) -> Result<Option<S::Value>, A::Error> {
-        if self.ended {
-            return Ok(None);
-        }
-        let path = self.access.path;
-        let depth = path.map_or(0, Path::depth);
-        if let Some(path) = path {
-            path.push(Step::Index(self.index));
-        }
-        let item = self.access.inner.next_element_seed(Adapt::new(seed, path))?;
-        if let Some(path) = path {
-            path.truncate(depth);
-        }
-        self.index = self.index.saturating_add(1);
-        self.ended = item.is_none();
-        Ok(item)
-    }
-
-    fn size_hint(&self) -> Option<usize> {
-        self.access.inner.size_hint()
-    }
-}
-
-/// The entries of a map, which must all be taken.
-struct Entries<'p, A> {
-    access: Adapt<'p, A>,
-    depth: usize,
-    ended: bool,
-}
-
-impl<'p, A> Entries<'p, A> {
-    fn new(access: Adapt<'p, A>) -> Self {
-        let depth = access.path.map_or(0, Path::depth);
-        let ended = false;
-        Self { access, depth, ended }
-    }
-
-    fn finish<'de>(&mut self) -> Result<(), A::Error>
-    where
-        A: MapAccess<'de>,
-    {
-        if self.ended || self.access.inner.next_key::<IgnoredAny>()?.is_none() {
-            return Ok(());
-        }
-        Err(A::Error::custom("more entries than expected"))
-    }
-}
-
-impl<'de, A: MapAccess<'de>> MapAccess<'de> for Entries<'_, A> {
-    type Error = A::Error;
-
-    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
-        if self.ended {
-            return Ok(None);
-        }
-        let mut seed = Adapt::new(seed, self.access.path);
-        seed.key = true;
-        let key = self.access.inner.next_key_seed(seed)?;
-        self.ended = key.is_none();
-        Ok(key)
-    }
-
-    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
-        let path = self.access.path;
-        let value = self.access.inner.next_value_seed(Adapt::new(seed, path))?;
-        if let Some(path) = path {
-            path.truncate(self.depth);
-        }
-        Ok(value)
-    }
-
-    fn size_hint(&self) -> Option<usize> {
-        self.access.inner.size_hint()
-    }
-}
-
-/// Takes a byte string in JSON, which is a map, where bytes or an array are expected.
-struct JsonBytes<'p, V> {
-    visitor: Adapt<'p, V>,
-    as_seq: bool,
-}
-
-impl<'de, V: Visitor<'de>> Visitor<'de> for JsonBytes<'_, V> {
-    type Value = V::Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.visitor.expecting(f)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, access: A) -> Result<V::Value, A::Error> {
-        self.visitor.visit_seq(access)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<V::Value, A::Error> {
-        let is_bytes = access.next_key::<String>()?.is_some_and(|key| key == blob::KEY);
-        if !is_bytes {
-            return Err(A::Error::invalid_type(Unexpected::Map, &self));
-        }
-        let text: String = access.next_value()?;
-        if access.next_key::<IgnoredAny>()?.is_some() {
-            return Err(A::Error::invalid_type(Unexpected::Map, &self));
-        }
-        let bytes = blob::from_base64(&text).ok_or_else(|| A::Error::custom(blob::NOT_BASE64))?;
-        if self.as_seq {
-            self.visitor.visit_seq(SeqDeserializer::new(bytes.into_iter()))
-        } else {
-            self.visitor.visit_byte_buf(bytes)
-        }
-    }
-
-    fn visit_unit<E: de::Error>(self) -> Result<V::Value, E> {
-        self.visitor.visit_unit()
-    }
-}
-
-/// Reads an enum in CBOR: text, or a map of one entry.
-struct CborEnum<'p, V>(Adapt<'p, V>);
-
-impl<'de, V: Visitor<'de>> Visitor<'de> for CborEnum<'_, V> {
-    type Value = V::Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.expecting(f)
-    }
-
-    fn visit_str<E: de::Error>(self, variant: &str) -> Result<V::Value, E> {
-        self.0.inner.visit_enum(StrDeserializer::new(variant))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<V::Value, A::Error> {
-        let mut entries = Entries::new(Adapt::new(access, self.0.path));
-        let value = self.0.inner.visit_enum(MapAccessDeserializer::new(&mut entries))?;
-        entries.finish()?;
-        Ok(value)
     }
 }

@@ -39,6 +39,12 @@ pub enum DecodeError {
         /// The limit.
         limit: usize,
     },
+    /// More values than are taken apart without a type.
+    #[error("more than {limit} values")]
+    TooManyValues {
+        /// The limit.
+        limit: usize,
+    },
     /// Not the encoding that it claims to be, or cut off.
     #[error("malformed: {reason}")]
     Malformed {

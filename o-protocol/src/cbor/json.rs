@@ -23,7 +23,10 @@ pub(super) fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Encode
 }
 
 /// Decodes one JSON value that is all of `text`.
-pub(super) fn from_slice<T: DeserializeOwned>(text: &[u8], limits: Limits) -> Result<T, DecodeError> {
+pub(super) fn from_slice<T: DeserializeOwned>(
+    text: &[u8],
+    limits: Limits,
+) -> Result<T, DecodeError> {
     limits.check_size(text.len())?;
     scan::check_json_depth(text, limits.max_depth)?;
     let error = match serde_json::from_slice::<Decoded<T>>(text) {
@@ -160,7 +163,8 @@ impl<S: Serializer> Serializer for Strict<S> {
         variant: &'static str,
         value: &T,
     ) -> Result<S::Ok, S::Error> {
-        self.0.serialize_newtype_variant(name, index, variant, &Strict(value))
+        self.0
+            .serialize_newtype_variant(name, index, variant, &Strict(value))
     }
 
     fn is_human_readable(&self) -> bool {

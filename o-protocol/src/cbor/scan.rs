@@ -24,11 +24,13 @@ struct Header {
 }
 
 /// Checks that `input` is one well-formed CBOR item, without tags, that every declared length fits
-/// into it, and that nothing follows.
-pub(super) fn check_cbor(input: &[u8], max_depth: usize) -> Result<(), DecodeError> {
+/// into it, and that nothing follows. Returns how many items there are in all.
+pub(super) fn check_cbor(input: &[u8], max_depth: usize) -> Result<usize, DecodeError> {
     let mut rest = Rest { input, at: 0 };
     let mut open: Vec<Open> = Vec::new();
+    let mut items = 0_usize;
     loop {
+        items = items.saturating_add(1);
         let header = rest.header()?;
         match enter(&header, open.last(), &mut rest)? {
             Entered::Open(_) if open.len() >= max_depth => {
@@ -43,7 +45,7 @@ pub(super) fn check_cbor(input: &[u8], max_depth: usize) -> Result<(), DecodeErr
         }
         while leave(open.last_mut()) {
             if open.pop().is_none() {
-                return rest.end();
+                return rest.end().map(|()| items);
             }
         }
     }
@@ -58,7 +60,11 @@ enum Entered {
     Break,
 }
 
-fn enter(header: &Header, parent: Option<&Open>, rest: &mut Rest<'_>) -> Result<Entered, DecodeError> {
+fn enter(
+    header: &Header,
+    parent: Option<&Open>,
+    rest: &mut Rest<'_>,
+) -> Result<Entered, DecodeError> {
     let malformed = || DecodeError::malformed_at(header.offset);
     if let Some(Open::Chunks(major)) = parent
         && (header.major, header.argument) != (7, None)
@@ -71,7 +77,9 @@ fn enter(header: &Header, parent: Option<&Open>, rest: &mut Rest<'_>) -> Result<
         (2 | 3, Some(length)) => rest.skip(length).map(|()| Entered::Done),
         (2 | 3, None) => Ok(Entered::Open(Open::Chunks(header.major))),
         (4 | 5, Some(0)) => Ok(Entered::Done),
-        (4, Some(count)) => rest.holds(count).map(|()| Entered::Open(Open::Items(count))),
+        (4, Some(count)) => rest
+            .holds(count)
+            .map(|()| Entered::Open(Open::Items(count))),
         (4, None) => Ok(Entered::Open(Open::Array)),
         (5, Some(count)) => {
             let count = count.checked_mul(2).ok_or_else(malformed)?;
@@ -127,8 +135,13 @@ impl Rest<'_> {
             0..=23 => (Some(u64::from(info)), 0),
             24..=27 => {
                 let size = 1_usize << (info - 24);
-                let bytes = self.input.get(offset + 1..offset + 1 + size).ok_or_else(malformed)?;
-                let value = bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte));
+                let bytes = self
+                    .input
+                    .get(offset + 1..offset + 1 + size)
+                    .ok_or_else(malformed)?;
+                let value = bytes
+                    .iter()
+                    .fold(0, |value, byte| value << 8 | u64::from(*byte));
                 (Some(value), size)
             }
             31 => (None, 0),
@@ -136,7 +149,12 @@ impl Rest<'_> {
         };
         self.at = offset + 1 + size;
         let long = info == 24;
-        Ok(Header { major, argument, long, offset })
+        Ok(Header {
+            major,
+            argument,
+            long,
+            offset,
+        })
     }
 
     /// Whether so many items, of at least one byte each, can still come.
@@ -145,14 +163,19 @@ impl Rest<'_> {
         match usize::try_from(count) {
             Ok(count) if count <= left => Ok(()),
             _ => Err(DecodeError::Malformed {
-                reason: format!("a length before byte {} is more than what is there", self.at),
+                reason: format!(
+                    "a length before byte {} is more than what is there",
+                    self.at
+                ),
             }),
         }
     }
 
     fn skip(&mut self, length: u64) -> Result<(), DecodeError> {
         self.holds(length)?;
-        self.at = self.at.saturating_add(usize::try_from(length).unwrap_or(usize::MAX));
+        self.at = self
+            .at
+            .saturating_add(usize::try_from(length).unwrap_or(usize::MAX));
         Ok(())
     }
 
@@ -164,21 +187,28 @@ impl Rest<'_> {
     }
 }
 
-/// Checks how deep arrays and objects are nested in `text`, which may be anything.
-pub(super) fn check_json_depth(text: &[u8], max_depth: usize) -> Result<(), DecodeError> {
+/// Checks how deep arrays and objects are nested in `text`, which may be anything. Returns how many
+/// values it can have at most.
+pub(super) fn check_json_depth(text: &[u8], max_depth: usize) -> Result<usize, DecodeError> {
     let mut depth = 0_usize;
+    // Each value but the first follows one of these.
+    let mut values = 1_usize;
     let mut tokens = JsonTokens { text, at: 0 };
     while let Some(token) = tokens.next() {
         match token.first() {
             Some(b'[' | b'{') if depth >= max_depth => {
                 return Err(DecodeError::TooDeep { limit: max_depth });
             }
-            Some(b'[' | b'{') => depth += 1,
+            Some(b'[' | b'{') => {
+                depth += 1;
+                values = values.saturating_add(1);
+            }
+            Some(b',') => values = values.saturating_add(1),
             Some(b']' | b'}') => depth = depth.saturating_sub(1),
             _ => {}
         }
     }
-    Ok(())
+    Ok(values)
 }
 
 /// Checks that no integer in `text` is outside of 64 bits: serde_json would round it to a float.
@@ -198,7 +228,7 @@ pub(super) fn check_json_integers(text: &[u8]) -> Result<(), TranscodeError> {
     Ok(())
 }
 
-/// Brackets and numbers of a JSON text, without what stands in strings.
+/// Brackets, commas and numbers of a JSON text, without what stands in strings.
 struct JsonTokens<'a> {
     text: &'a [u8],
     at: usize,
@@ -211,9 +241,10 @@ impl<'a> JsonTokens<'a> {
             self.at += 1;
             match self.text.get(start)? {
                 b'"' => self.skip_string(),
-                b'[' | b']' | b'{' | b'}' => return self.text.get(start..self.at),
+                b'[' | b']' | b'{' | b'}' | b',' => return self.text.get(start..self.at),
                 b'-' | b'0'..=b'9' => {
-                    let in_number = |b: &u8| matches!(b, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
+                    let in_number =
+                        |b: &u8| matches!(b, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
                     while self.text.get(self.at).is_some_and(in_number) {
                         self.at += 1;
                     }

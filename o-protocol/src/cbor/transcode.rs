@@ -6,10 +6,13 @@ use serde_json::{Map, Number, Value as Json};
 
 use super::{DecodeError, Limits, TranscodeError, blob, read_cbor, scan, to_vec};
 
+/// Most values in a body, each of which takes some 32 bytes in memory however short it is.
+const MAX_VALUES: usize = 4 * 1024 * 1024;
+
 /// The same value in `encoding`: between CBOR and JSON, by the rules of this module's description.
 ///
 /// A body that is in `encoding` already, and one without bytes, is returned without a look at it.
-/// The sizes of both are held against the default [`Limits`].
+/// The default [`Limits`] hold, and at most 4 Mi values are taken apart.
 ///
 /// # Errors
 /// A body that cannot be read, or a value that the other encoding does not have; raw bytes in
@@ -36,21 +39,27 @@ pub fn transcode(body: &Body, encoding: Encoding) -> Result<Body, TranscodeError
 fn read_value(bytes: &[u8]) -> Result<Cbor, DecodeError> {
     let limits = Limits::default();
     limits.check_size(bytes.len())?;
-    match scan::check_cbor(bytes, limits.max_depth) {
-        Ok(()) => read_cbor(bytes, limits),
-        Err(error) => Err(error),
-    }
+    check_values(scan::check_cbor(bytes, limits.max_depth)?)?;
+    read_cbor(bytes, limits)
 }
 
 fn read_json(text: &[u8]) -> Result<Json, TranscodeError> {
     let limits = Limits::default();
     limits.check_size(text.len())?;
-    scan::check_json_depth(text, limits.max_depth)?;
+    check_values(scan::check_json_depth(text, limits.max_depth)?)?;
     scan::check_json_integers(text)?;
     let json = serde_json::from_slice(text).map_err(|error| DecodeError::Malformed {
         reason: error.to_string(),
     })?;
     Ok(json)
+}
+
+fn check_values(values: usize) -> Result<(), DecodeError> {
+    let limit = MAX_VALUES;
+    if values > limit {
+        return Err(DecodeError::TooManyValues { limit });
+    }
+    Ok(())
 }
 
 /// Recursion is bounded by the depth to which the value was read.
@@ -67,7 +76,9 @@ fn to_json(value: Cbor) -> Result<Json, TranscodeError> {
             let text = blob::to_base64(&bytes);
             Json::Object(Map::from_iter([(blob::KEY.to_owned(), Json::String(text))]))
         }
-        Cbor::Array(items) => Json::Array(items.into_iter().map(to_json).collect::<Result<_, _>>()?),
+        Cbor::Array(items) => {
+            Json::Array(items.into_iter().map(to_json).collect::<Result<_, _>>()?)
+        }
         Cbor::Map(entries) => Json::Object(object(entries)?),
         // The scan refuses tags; big integers are tags.
         _ => return Err(TranscodeError::Decode(DecodeError::UnknownEncoding)),
@@ -104,7 +115,9 @@ fn to_cbor(value: Json) -> Result<Cbor, TranscodeError> {
         Json::Bool(value) => Cbor::Bool(value),
         Json::Number(number) => to_number(&number)?,
         Json::String(text) => Cbor::Text(text),
-        Json::Array(items) => Cbor::Array(items.into_iter().map(to_cbor).collect::<Result<_, _>>()?),
+        Json::Array(items) => {
+            Cbor::Array(items.into_iter().map(to_cbor).collect::<Result<_, _>>()?)
+        }
         Json::Object(object) => match object.get(blob::KEY) {
             Some(value) if object.len() == 1 => {
                 let bytes = value.as_str().and_then(blob::from_base64);
@@ -112,7 +125,12 @@ fn to_cbor(value: Json) -> Result<Cbor, TranscodeError> {
             }
             _ => {
                 let entry = |(key, value)| Ok((Cbor::Text(key), to_cbor(value)?));
-                Cbor::Map(object.into_iter().map(entry).collect::<Result<_, TranscodeError>>()?)
+                Cbor::Map(
+                    object
+                        .into_iter()
+                        .map(entry)
+                        .collect::<Result<_, TranscodeError>>()?,
+                )
             }
         },
     })
@@ -124,6 +142,9 @@ fn to_number(number: &Number) -> Result<Cbor, TranscodeError> {
     } else if let Some(value) = number.as_i64() {
         Ok(Cbor::from(value))
     } else {
-        number.as_f64().map(Cbor::from).ok_or(TranscodeError::NotFinite)
+        number
+            .as_f64()
+            .map(Cbor::from)
+            .ok_or(TranscodeError::NotFinite)
     }
 }

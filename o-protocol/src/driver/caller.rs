@@ -12,7 +12,10 @@ use futures::{Stream, StreamExt};
 use o_address::PeerId;
 use o_core::{Body, BodyStream, CallError, Caller, OutgoingCall, Reply};
 
-use super::{now, shared::{SessionStatus, Shared}};
+use super::{
+    now,
+    shared::{SessionStatus, Shared},
+};
 use crate::{
     header::{CallHeader, Goodbye, Hello},
     session::{CallId, Received, SendError, SessionEnd},
@@ -47,7 +50,10 @@ impl SessionHandle {
 
     /// Whether new calls are taken, as far as is known here.
     pub fn is_open(&self) -> bool {
-        matches!(self.status(), SessionStatus::Opening | SessionStatus::Ready(_))
+        matches!(
+            self.status(),
+            SessionStatus::Opening | SessionStatus::Ready(_)
+        )
     }
 
     /// Calls that are open, in both directions.
@@ -114,8 +120,16 @@ impl SessionHandle {
         let input = call.input.filter(|_| call.shape.streams_in());
         let params = call.body.bytes;
         let ended = input.is_none();
-        let id = self.shared.with(|session| session.open(header, params, ended, now()))?;
-        Ok(Answer { shared: self.shared.clone(), id, input, waiting: None, over: false })
+        let id = self
+            .shared
+            .with(|session| session.open(header, params, ended, now()))?;
+        Ok(Answer {
+            shared: self.shared.clone(),
+            id,
+            input,
+            waiting: None,
+            over: false,
+        })
     }
 }
 
@@ -140,7 +154,9 @@ impl Caller for SessionHandle {
 }
 
 fn not_one(count: &str) -> CallError {
-    CallError::InvalidReply { message: format!("one value was expected and {count} came") }
+    CallError::InvalidReply {
+        message: format!("one value was expected and {count} came"),
+    }
 }
 
 /// The items of an answer. While it is polled it also sends the caller's stream.
@@ -209,7 +225,10 @@ impl Stream for Answer {
             return Poll::Ready(None);
         }
         this.poll_input(cx);
-        match this.shared.poll_read(this.id, cx, |session| session.take(this.id)) {
+        match this
+            .shared
+            .poll_read(this.id, cx, |session| session.take(this.id))
+        {
             None => Poll::Pending,
             Some(Received::Item { body, last }) => {
                 this.over = last;
@@ -230,9 +249,15 @@ impl Stream for Answer {
 /// A refusal names who refused.
 fn with_peer(error: CallError, peer: Option<PeerId>) -> CallError {
     match error {
-        CallError::Refused { peer: None, reason, certain } => {
-            CallError::Refused { peer, reason, certain }
-        }
+        CallError::Refused {
+            peer: None,
+            reason,
+            certain,
+        } => CallError::Refused {
+            peer,
+            reason,
+            certain,
+        },
         other => other,
     }
 }

@@ -22,7 +22,8 @@ use crate::{
 
 /// Takes the calls of the other side. Called inside the driver: hand the call on and return.
 pub trait Serve: Send + Sync + 'static {
-    /// Takes one call; at most the session's limit of calls are handed out at once.
+    /// Takes one call. At most twice the session's limit of calls are handed out at once: those that
+    /// are open, and cancelled ones that have not been dropped yet.
     fn serve(&self, call: ServedCall);
 }
 
@@ -37,11 +38,22 @@ impl ServedCall {
     pub(super) fn new(shared: Arc<Shared>, id: CallId, header: CallHeader, body: Body) -> Self {
         let context = CallContext::new(header.target, shared.peer, header.terms);
         let input = header.shape.streams_in().then(|| {
-            let input = Input { shared: shared.clone(), id, over: false };
+            let input = Input {
+                shared: shared.clone(),
+                id,
+                over: false,
+            };
             input.boxed()
         });
         let incoming = IncomingCall::new(context, header.method, header.shape, body, input);
-        Self { incoming, responder: Responder { shared, id, over: false } }
+        Self {
+            incoming,
+            responder: Responder {
+                shared,
+                id,
+                over: false,
+            },
+        }
     }
 
     /// What was called, by whom, with what.
@@ -60,9 +72,17 @@ impl ServedCall {
     /// # Cancel safety
     /// Dropping the future answers `internal`.
     pub async fn answer(self, agent: &dyn Agent) {
-        let Self { incoming, mut responder } = self;
+        let Self {
+            incoming,
+            mut responder,
+        } = self;
         // The handler goes first, so that a quick answer costs no look at the session.
-        let reply = match select(agent.call(incoming), pin!(gone(responder.shared.clone(), responder.id))).await {
+        let reply = match select(
+            agent.call(incoming),
+            pin!(gone(responder.shared.clone(), responder.id)),
+        )
+        .await
+        {
             Either::Left((reply, _)) => reply,
             Either::Right(_) => {
                 responder.over = true;
@@ -141,7 +161,7 @@ impl Responder {
 impl Drop for Responder {
     fn drop(&mut self) {
         let over = self.over;
-        self.shared.forget(self.id, |session| {
+        self.shared.served(|session| {
             if !over {
                 let message = "the handler ended without an answer".into();
                 session.fail(self.id, &CallError::Internal { message });
@@ -154,7 +174,11 @@ impl Drop for Responder {
 fn gone(shared: Arc<Shared>, id: CallId) -> impl Future<Output = ()> + Send {
     std::future::poll_fn(move |cx| {
         let gone = shared.poll_write(id, cx, |session| (!session.is_live(id)).then_some(()));
-        if gone.is_some() { Poll::Ready(()) } else { Poll::Pending }
+        if gone.is_some() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     })
 }
 
@@ -173,7 +197,10 @@ impl Stream for Input {
         if this.over {
             return Poll::Ready(None);
         }
-        match this.shared.poll_read(this.id, cx, |session| session.take(this.id)) {
+        match this
+            .shared
+            .poll_read(this.id, cx, |session| session.take(this.id))
+        {
             None => Poll::Pending,
             Some(Received::Item { body, last }) => {
                 this.over = last;

@@ -9,11 +9,12 @@ use std::{
 };
 
 use o_address::PeerId;
+use o_core::{Body, CallError};
 use tokio::sync::watch;
 
 use super::served::{Serve, ServedCall};
 use crate::{
-    header::Hello,
+    header::{CallHeader, Hello},
     session::{CallId, Notice, Session, SessionEnd},
 };
 
@@ -43,6 +44,8 @@ pub(super) struct State {
     pub(super) session: Session,
     driver: Option<Waker>,
     waiting: HashMap<CallId, Waiting>,
+    /// Calls that were handed out and whose [`ServedCall`] is not dropped yet.
+    serving: usize,
 }
 
 pub(super) struct Shared {
@@ -53,7 +56,9 @@ pub(super) struct Shared {
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session").field("peer", &self.peer).finish_non_exhaustive()
+        f.debug_struct("Session")
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
     }
 }
 
@@ -66,7 +71,12 @@ fn set(slot: &mut Option<Waker>, cx: &Context<'_>) {
 
 impl Shared {
     pub(super) fn new(session: Session, peer: Option<PeerId>) -> Self {
-        let state = State { session, driver: None, waiting: HashMap::new() };
+        let state = State {
+            session,
+            driver: None,
+            waiting: HashMap::new(),
+            serving: 0,
+        };
         Self {
             state: Mutex::new(state),
             status: watch::Sender::new(SessionStatus::Opening),
@@ -100,7 +110,7 @@ impl Shared {
             let result = action(&mut state.session);
             while let Some(notice) = state.session.poll_notice() {
                 if let Notice::Incoming(id) = notice {
-                    if let Some((header, body)) = state.session.accept(id) {
+                    if let Some((header, body)) = state.accept(id) {
                         calls.push(ServedCall::new(self.clone(), id, header, body));
                     }
                 } else {
@@ -169,11 +179,25 @@ impl Shared {
         result
     }
 
-    /// Nobody waits for this call any more.
+    /// The caller does not wait for this call any more.
     pub(super) fn forget(&self, id: CallId, action: impl FnOnce(&mut Session)) {
         let waker = {
             let state = &mut *self.lock();
             state.waiting.remove(&id);
+            action(&mut state.session);
+            state.wake_driver()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// The handler of this call has ended. Whoever still reads its input is told by
+    /// [`Notice::Gone`] once the answer is out.
+    pub(super) fn served(&self, action: impl FnOnce(&mut Session)) {
+        let waker = {
+            let state = &mut *self.lock();
+            state.serving = state.serving.saturating_sub(1);
             action(&mut state.session);
             state.wake_driver()
         };
@@ -200,18 +224,33 @@ impl Shared {
         self.lock().session.wants_input()
     }
 
+    /// How many calls somebody waits for, and how many are being served.
+    #[cfg(test)]
+    pub(super) fn counts(&self) -> (usize, usize) {
+        let state = self.lock();
+        (state.waiting.len(), state.serving)
+    }
+
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         self.lock().session.next_timeout()
     }
 
-    /// Ends a drained session. Tells how a session that is over ended, and whether it still has
-    /// something to send.
-    pub(super) fn end_if_over(self: &Arc<Self>, serve: &dyn Serve) -> Option<(SessionEnd, bool)> {
+    /// Ends a drained session, once what the driver took from it is `written`. Tells how a session
+    /// that is over ended, and whether it still has something to send.
+    pub(super) fn end_if_over(
+        self: &Arc<Self>,
+        serve: &dyn Serve,
+        written: bool,
+    ) -> Option<(SessionEnd, bool)> {
         let (end, has_output, drained) = {
             let session = &self.lock().session;
-            (session.end().cloned(), session.has_output(), session.is_drained())
+            (
+                session.end().cloned(),
+                session.has_output(),
+                session.is_drained(),
+            )
         };
-        if end.is_none() && drained && !has_output {
+        if end.is_none() && drained && written && !has_output {
             self.drive(serve, |session| session.close(SessionEnd::Finished));
             return Some((SessionEnd::Finished, false));
         }
@@ -229,7 +268,8 @@ impl State {
     ) {
         match notice {
             Notice::Hello => {
-                if let Some(hello) = self.session.peer_hello() {
+                let opening = matches!(*status.borrow(), SessionStatus::Opening);
+                if let Some(hello) = self.session.peer_hello().filter(|_| opening) {
                     status.send_replace(SessionStatus::Ready(Arc::new(hello.clone())));
                 }
             }
@@ -242,10 +282,18 @@ impl State {
                 }
             }
             Notice::Readable(id) => {
-                wake.extend(self.waiting.get_mut(&id).and_then(|waiting| waiting.read.take()));
+                wake.extend(
+                    self.waiting
+                        .get_mut(&id)
+                        .and_then(|waiting| waiting.read.take()),
+                );
             }
             Notice::Writable(id) => {
-                wake.extend(self.waiting.get_mut(&id).and_then(|waiting| waiting.write.take()));
+                wake.extend(
+                    self.waiting
+                        .get_mut(&id)
+                        .and_then(|waiting| waiting.write.take()),
+                );
             }
             Notice::Gone(id) => {
                 if let Some(waiting) = self.waiting.remove(&id) {
@@ -258,8 +306,23 @@ impl State {
         }
     }
 
+    /// Takes a call, unless too many are still being worked on: a caller that cancels and calls
+    /// again must not make more work than one that waits.
+    fn accept(&mut self, id: CallId) -> Option<(CallHeader, Body)> {
+        let call = self.session.accept(id)?;
+        let limit = self.session.config().max_calls as usize;
+        if self.serving >= limit.saturating_mul(2) {
+            let reason = "cancelled calls are still ending".into();
+            self.session.fail(id, &CallError::Busy { reason });
+            return None;
+        }
+        self.serving += 1;
+        Some(call)
+    }
+
     fn wake_driver(&mut self) -> Option<Waker> {
-        let due = self.session.has_output() || self.session.end().is_some();
+        let session = &self.session;
+        let due = session.has_output() || session.end().is_some() || session.is_drained();
         if due { self.driver.take() } else { None }
     }
 }

@@ -16,7 +16,10 @@ pub(super) struct MapWriter {
 
 impl MapWriter {
     pub(super) fn new() -> Self {
-        Self { entries: 0, bytes: Vec::with_capacity(64) }
+        Self {
+            entries: 0,
+            bytes: Vec::with_capacity(64),
+        }
     }
 
     fn push(&mut self, header: Header) {
@@ -81,6 +84,8 @@ pub(super) enum MapError {
     WrongType(i64),
     #[error("the header is nested too deep")]
     TooDeep,
+    #[error("the header has key {0} twice")]
+    Twice(i64),
 }
 
 /// A value of a kind that headers use; anything else is `Other` and was skipped.
@@ -98,14 +103,24 @@ pub(super) enum Value<'a> {
 pub(super) struct MapReader<'a> {
     rest: &'a [u8],
     entries: usize,
+    /// Which of the keys from 0 to 63 have been there: two readers must not choose differently.
+    seen: u64,
 }
 
 impl<'a> MapReader<'a> {
     pub(super) fn new(input: &'a [u8]) -> Result<Self, MapError> {
         if input.is_empty() {
-            return Ok(Self { rest: input, entries: 0 });
+            return Ok(Self {
+                rest: input,
+                entries: 0,
+                seen: 0,
+            });
         }
-        let mut reader = Self { rest: input, entries: 0 };
+        let mut reader = Self {
+            rest: input,
+            entries: 0,
+            seen: 0,
+        };
         match reader.pull()? {
             Header::Map(Some(entries)) => reader.entries = entries,
             _ => return Err(MapError::Malformed),
@@ -116,7 +131,11 @@ impl<'a> MapReader<'a> {
     /// The next entry; keys may be negative.
     pub(super) fn next(&mut self) -> Result<Option<(i64, Value<'a>)>, MapError> {
         let Some(left) = self.entries.checked_sub(1) else {
-            return if self.rest.is_empty() { Ok(None) } else { Err(MapError::Malformed) };
+            return if self.rest.is_empty() {
+                Ok(None)
+            } else {
+                Err(MapError::Malformed)
+            };
         };
         self.entries = left;
         let key = match self.pull()? {
@@ -124,6 +143,14 @@ impl<'a> MapReader<'a> {
             Header::Negative(key) => !i64::try_from(key).map_err(|_| MapError::Malformed)?,
             _ => return Err(MapError::Malformed),
         };
+        let bit = u32::try_from(key)
+            .ok()
+            .and_then(|key| 1_u64.checked_shl(key))
+            .unwrap_or(0);
+        if self.seen & bit != 0 {
+            return Err(MapError::Twice(key));
+        }
+        self.seen |= bit;
         Ok(Some((key, self.value(0)?)))
     }
 
@@ -168,7 +195,10 @@ impl<'a> MapReader<'a> {
     }
 
     fn take(&mut self, length: usize) -> Result<&'a [u8], MapError> {
-        let (taken, rest) = self.rest.split_at_checked(length).ok_or(MapError::Malformed)?;
+        let (taken, rest) = self
+            .rest
+            .split_at_checked(length)
+            .ok_or(MapError::Malformed)?;
         self.rest = rest;
         Ok(taken)
     }
@@ -184,7 +214,11 @@ impl<'a> MapReader<'a> {
 
 /// The texts of a [`Value::Array`].
 pub(super) fn texts(bytes: &[u8], length: usize) -> Result<Vec<&str>, MapError> {
-    let mut reader = MapReader { rest: bytes, entries: 0 };
+    let mut reader = MapReader {
+        rest: bytes,
+        entries: 0,
+        seen: 0,
+    };
     let mut texts = Vec::new();
     for _ in 0..length {
         match reader.value(0)? {

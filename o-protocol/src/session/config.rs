@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// Largest frame that may be sent before the other side's HELLO has arrived, in bytes; no HELLO may
 /// announce less.
 pub const ASSUMED_MAX_FRAME: u32 = 80 * 1024;
@@ -12,7 +14,8 @@ pub const ASSUMED_MAX_CALLS: u32 = 64;
 pub const ASSUMED_CREDIT: u32 = 64 * 1024;
 
 /// The limits of a session: what one connection may cost. Every field is a bound.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct SessionConfig {
     /// Largest frame taken, in bytes, prefix included. At least [`ASSUMED_MAX_FRAME`]. Default
@@ -36,10 +39,13 @@ pub struct SessionConfig {
     /// nothing is read. Default 64 KiB.
     pub max_control: usize,
     /// How long the other side may take for its HELLO. Default 10 s.
+    #[serde(with = "humantime_serde")]
     pub hello_timeout: Duration,
     /// Silence, while calls run, after which a ping is sent. Default 15 s.
+    #[serde(with = "humantime_serde")]
     pub ping_after: Duration,
     /// How long a ping may stay unanswered before the connection counts as lost. Default 15 s.
+    #[serde(with = "humantime_serde")]
     pub ping_timeout: Duration,
 }
 

@@ -9,6 +9,9 @@ use crate::frame::{FLAG_EMPTY, FLAG_END, FLAG_MORE, Frame, Kind, PREFIX};
 
 /// Largest piece of a body in one frame, in bytes: what a call of higher priority may wait behind.
 const CHUNK: usize = 64 * 1024;
+/// What each frame with an item in it costs beyond its bytes, in credit and in every buffer: so an
+/// item without bytes is not free, and a flood of them is held back like any other.
+pub(super) const ITEM_COST: usize = 64;
 
 /// Something on its way out.
 #[derive(Debug)]
@@ -20,6 +23,13 @@ pub(super) struct Outgoing {
     pub(super) flags: u8,
     /// Whether its first frame has gone.
     pub(super) begun: bool,
+}
+
+impl Outgoing {
+    /// Whether it needs no credit: an error, or an end without an item.
+    fn is_free(&self) -> bool {
+        self.kind == Kind::Error || self.flags & FLAG_EMPTY != 0
+    }
 }
 
 /// A piece that may be sent now.
@@ -35,6 +45,7 @@ pub(super) struct Piece {
 #[derive(Debug)]
 pub(super) struct Outbox {
     queue: VecDeque<Outgoing>,
+    /// Bytes that wait, [`ITEM_COST`] included.
     pub(super) queued: usize,
     pub(super) credit: u64,
     /// Our last item is queued or sent.
@@ -60,7 +71,7 @@ impl Outbox {
     }
 
     pub(super) fn push(&mut self, outgoing: Outgoing) {
-        self.queued += outgoing.body.len();
+        self.queued += outgoing.body.len() + ITEM_COST;
         self.ended |= outgoing.flags & FLAG_END != 0 || outgoing.kind == Kind::Error;
         self.queue.push_back(outgoing);
     }
@@ -68,8 +79,15 @@ impl Outbox {
     /// Whether a frame could be sent now.
     pub(super) fn is_ready(&self) -> bool {
         self.queue.front().is_some_and(|next| {
-            next.body.is_empty() || self.credit > 0 || !next.begun || next.kind == Kind::Error
+            let needed = ITEM_COST as u64 + u64::from(!next.body.is_empty());
+            next.is_free() || self.credit >= needed
         })
+    }
+
+    /// Drops what has not been sent.
+    pub(super) fn clear(&mut self) {
+        self.queue.clear();
+        self.queued = 0;
     }
 
     /// The next piece, as far as credit and the other side's frame limit allow.
@@ -80,12 +98,16 @@ impl Outbox {
         let next = self.queue.front_mut()?;
         let header = std::mem::take(&mut next.header);
         let room = max_frame.saturating_sub(PREFIX + header.len()).min(CHUNK);
-        let credit = usize::try_from(self.credit).unwrap_or(usize::MAX);
-        let free = next.kind == Kind::Error;
-        let length = next.body.len().min(room).min(if free { usize::MAX } else { credit });
+        let room = if next.is_free() {
+            room
+        } else {
+            let credit = usize::try_from(self.credit).unwrap_or(usize::MAX);
+            room.min(credit.saturating_sub(ITEM_COST))
+        };
+        let length = next.body.len().min(room);
         let body = next.body.split_to(length);
-        if !free {
-            self.credit = self.credit.saturating_sub(length as u64);
+        if !next.is_free() {
+            self.credit = self.credit.saturating_sub((length + ITEM_COST) as u64);
         }
         self.queued = self.queued.saturating_sub(length);
         self.begun = true;
@@ -95,11 +117,17 @@ impl Outbox {
         let flags = if next.body.is_empty() {
             let flags = next.flags;
             self.queue.pop_front();
+            self.queued = self.queued.saturating_sub(ITEM_COST);
             flags
         } else {
             FLAG_MORE
         };
-        Some(Piece { kind, flags, header, body })
+        Some(Piece {
+            kind,
+            flags,
+            header,
+            body,
+        })
     }
 }
 
@@ -120,7 +148,7 @@ pub(super) struct Inbox {
     /// Credit to give back, saved up to half a window.
     returning: u64,
     half: u64,
-    /// Bytes held here.
+    /// Bytes held here, [`ITEM_COST`] included.
     pub(super) held: usize,
     /// The other side has sent its last item.
     pub(super) ended: bool,
@@ -166,10 +194,6 @@ impl Inbox {
         if self.ended {
             return Accepted::Violation("an item after the end");
         }
-        let Some(window) = self.window.checked_sub(length as u64) else {
-            return Accepted::Violation("more bytes than credit");
-        };
-        self.window = window;
         if frame.has(FLAG_EMPTY) {
             if self.partial.is_some() || length > 0 || frame.has(FLAG_MORE) {
                 return Accepted::Violation("an empty frame in the middle of an item");
@@ -177,17 +201,25 @@ impl Inbox {
             self.ended = frame.has(FLAG_END);
             return Accepted::Quiet;
         }
+        let cost = (length + ITEM_COST) as u64;
+        let Some(window) = self.window.checked_sub(cost) else {
+            return Accepted::Violation("more bytes than credit");
+        };
+        self.window = window;
         let have = self.partial.as_ref().map_or(0, |(_, data)| data.len());
         if have + length > max_body {
             return Accepted::TooLarge;
         }
         self.held += length;
         if frame.has(FLAG_MORE) {
+            if frame.has(FLAG_END) {
+                return Accepted::Violation("an end in the middle of an item");
+            }
             // A body larger than the window must be able to pass: its parts give credit back as
             // they come. `max_body` and the session's buffer bound what that costs.
             let (_, data) = self.partial.get_or_insert_with(|| (encoding, Vec::new()));
             data.extend_from_slice(frame.body);
-            self.returning += length as u64;
+            self.returning += cost;
             return Accepted::Quiet;
         }
         let body = match self.partial.take() {
@@ -197,7 +229,8 @@ impl Inbox {
                 Body::new(encoding, data)
             }
         };
-        self.queue.push_back(Arrived { body, owed: length as u64 });
+        self.held += ITEM_COST;
+        self.queue.push_back(Arrived { body, owed: cost });
         self.ended = frame.has(FLAG_END);
         Accepted::Item
     }
@@ -210,10 +243,10 @@ impl Inbox {
     /// The oldest item, and how many bytes its taking frees.
     pub(super) fn pop(&mut self) -> Option<(Body, usize)> {
         let arrived = self.queue.pop_front()?;
-        let length = arrived.body.len();
-        self.held = self.held.saturating_sub(length);
+        let freed = arrived.body.len() + ITEM_COST;
+        self.held = self.held.saturating_sub(freed);
         self.returning += arrived.owed;
-        Some((arrived.body, length))
+        Some((arrived.body, freed))
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -222,7 +255,7 @@ impl Inbox {
 
     /// Credit that is worth a frame now.
     pub(super) fn credit_due(&mut self) -> Option<u64> {
-        if self.ended || self.returning < self.half.max(1) {
+        if self.ended || self.error.is_some() || self.returning < self.half.max(1) {
             return None;
         }
         let credit = std::mem::take(&mut self.returning);

@@ -11,7 +11,9 @@ use super::{
 };
 use crate::{
     frame::{FLAG_END, FLAG_MORE, FLAG_PONG, Frame, FrameError, Kind},
-    header::{self, CallHeader, ErrorContext, Goodbye, HeaderError, Hello, MAX_HEADER},
+    header::{
+        self, CallHeader, ErrorContext, Goodbye, HeaderError, Hello, MAX_ERROR_DATA, MAX_HEADER,
+    },
 };
 
 impl Session {
@@ -23,7 +25,9 @@ impl Session {
         self.last_received = now;
         self.pinged = None;
         // A kind that this version does not know is skipped: its length says how far.
-        let Some(kind) = Kind::from_number(frame.kind) else { return };
+        let Some(kind) = Kind::from_number(frame.kind) else {
+            return;
+        };
         if self.peer.is_none() && !matches!(kind, Kind::Hello | Kind::Goodbye) {
             return self.violated("the first frame is not HELLO");
         }
@@ -59,13 +63,18 @@ impl Session {
     pub fn receive_end(&mut self) {
         let end = if self.peer.is_none() && self.side == Side::Dialer {
             let reason = "the connection was closed before a HELLO".into();
-            SessionEnd::Refused { reason, certain: false }
+            SessionEnd::Refused {
+                reason,
+                certain: false,
+            }
         } else if self.peer_leaving {
             SessionEnd::ShuttingDown
         } else if self.leaving && self.calls.is_empty() {
             SessionEnd::Finished
         } else {
-            SessionEnd::Lost { reason: "the stream ended".into() }
+            SessionEnd::Lost {
+                reason: "the stream ended".into(),
+            }
         };
         self.close(end);
     }
@@ -77,9 +86,15 @@ impl Session {
         }
         let hello = Hello::decode(frame.header)?;
         if hello.network != self.network {
-            let reason = format!("this is network `{}`, not `{}`", self.network, hello.network);
+            let reason = format!(
+                "this is network `{}`, not `{}`",
+                self.network, hello.network
+            );
             self.goodbye(&Goodbye::new(ErrorCode::Refused, reason.clone()));
-            self.close(SessionEnd::Refused { reason, certain: true });
+            self.close(SessionEnd::Refused {
+                reason,
+                certain: true,
+            });
             return Ok(());
         }
         if hello.initial_credit < ASSUMED_CREDIT || hello.max_frame < ASSUMED_MAX_FRAME {
@@ -154,7 +169,16 @@ impl Session {
         }
         let encoding = match Kind::from_number(frame.kind) {
             Some(Kind::Item) if !call.inbox.is_partial() => {
-                header::decode_item(frame.header, call.header.encoding)?
+                match header::decode_item(frame.header, call.header.encoding) {
+                    Ok(encoding) => encoding,
+                    Err(error @ HeaderError::Malformed { .. }) => return Err(error),
+                    Err(error) => {
+                        // A value that this version does not know ends the call, not the others.
+                        let ours = call.ours;
+                        self.give_up(id, if ours { in_reply(error) } else { error.into() });
+                        return Ok(());
+                    }
+                }
             }
             _ => call.header.encoding,
         };
@@ -168,8 +192,13 @@ impl Session {
                 self.give_up(id, error);
             }
             _ if self.buffered > self.config.max_buffered => {
-                let reason = "too many bytes are waiting to be read".into();
-                self.give_up(id, CallError::Busy { reason });
+                let what = "more bytes wait to be read than are held for all calls".to_owned();
+                // Busy means that nothing ran.
+                let error = match self.calls.get(&id) {
+                    Some(call) if !call.announced => CallError::Busy { reason: what },
+                    _ => CallError::TooLarge { what },
+                };
+                self.give_up(id, error);
             }
             Accepted::Item | Accepted::Quiet => self.on_accepted(id, frame, accepted),
         }
@@ -178,7 +207,9 @@ impl Session {
 
     fn on_accepted(&mut self, id: u64, frame: &Frame<'_>, accepted: Accepted) {
         self.return_credit(id);
-        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
         if call.ours {
             if call.inbox.ended {
                 self.settle(id, None);
@@ -193,7 +224,9 @@ impl Session {
                     call.announced = true;
                     self.notices.push_back(Notice::Incoming(CallId(id)));
                 } else {
-                    self.violated("a call without an input stream does not end with its parameters");
+                    self.violated(
+                        "a call without an input stream does not end with its parameters",
+                    );
                 }
             } else if !frame.has(FLAG_MORE) {
                 self.violated("a call without parameters");
@@ -205,7 +238,9 @@ impl Session {
 
     /// Ends a call over a limit of ours.
     fn give_up(&mut self, id: u64, error: CallError) {
-        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
         if call.ours {
             self.buffered = self.buffered.saturating_sub(call.inbox.clear());
             self.settle(id, Some(error));
@@ -229,8 +264,16 @@ impl Session {
             shape: call.header.shape,
             elapsed: now.saturating_duration_since(call.opened),
         };
-        let data = Bytes::copy_from_slice(frame.body);
-        let error = header::decode_error(frame.header, data, &context)?;
+        let data = Bytes::copy_from_slice(match frame.body.len() {
+            0..=MAX_ERROR_DATA => frame.body,
+            _ => &[],
+        });
+        let error = match header::decode_error(frame.header, data, &context) {
+            Err(error @ HeaderError::Malformed { .. }) => return Err(error),
+            // Whatever it says, the call is over.
+            Err(error) => in_reply(error),
+            Ok(error) => error,
+        };
         self.settle(id, Some(error));
         Ok(())
     }
@@ -238,8 +281,10 @@ impl Session {
     fn on_cancel(&mut self, frame: &Frame<'_>) -> Result<(), HeaderError> {
         if self.is_our_id(frame.id) {
             self.violated("only the caller cancels");
-        } else {
+        } else if self.was_opened(frame.id) {
             self.drop_theirs(frame.id);
+        } else {
+            self.violated("a cancel of a call that was never opened");
         }
         Ok(())
     }
@@ -249,6 +294,8 @@ impl Session {
         if let Some(call) = self.calls.get_mut(&frame.id) {
             call.outbox.credit = call.outbox.credit.saturating_add(credit);
             self.reschedule(frame.id);
+        } else if !self.was_opened(frame.id) {
+            self.violated("credit for a call that was never opened");
         }
         Ok(())
     }
@@ -258,7 +305,10 @@ impl Session {
         let reason = goodbye.message;
         match ErrorCode::from_number(goodbye.code) {
             Some(ErrorCode::Refused | ErrorCode::Busy) => {
-                self.close(SessionEnd::Refused { reason, certain: true });
+                self.close(SessionEnd::Refused {
+                    reason,
+                    certain: true,
+                });
             }
             Some(ErrorCode::Protocol) => self.close(SessionEnd::Protocol { reason }),
             _ => {
@@ -274,6 +324,20 @@ impl Session {
     }
 
     fn was_opened(&self, id: u64) -> bool {
-        if self.is_our_id(id) { id < self.next_id && id > 0 } else { id <= self.last_their_id }
+        if self.is_our_id(id) {
+            id < self.next_id && id > 0
+        } else {
+            id <= self.last_their_id
+        }
+    }
+}
+
+/// A header of the callee's that cannot be used, as the caller sees it.
+fn in_reply(error: HeaderError) -> CallError {
+    match error {
+        HeaderError::BadValue { .. } => CallError::InvalidReply {
+            message: error.to_string(),
+        },
+        other => other.into(),
     }
 }

@@ -111,6 +111,9 @@ mod tests {
             schedule.push(Priority::Normal, id);
         }
         schedule.remove(Priority::Normal, 2);
-        assert_eq!([schedule.pop(), schedule.pop(), schedule.pop()], [Some(1), Some(3), None]);
+        assert_eq!(
+            [schedule.pop(), schedule.pop(), schedule.pop()],
+            [Some(1), Some(3), None]
+        );
     }
 }

@@ -71,7 +71,10 @@ fn values_out_of_bounds_are_named() {
 #[test]
 fn security_must_be_there_and_once() {
     let (field, reason) = invalid(|config| config.security = vec![Security::Tls, Security::Tls]);
-    assert_eq!((field, reason.as_str()), ("security", "Tls stands there twice"));
+    assert_eq!(
+        (field, reason.as_str()),
+        ("security", "Tls stands there twice")
+    );
     let (field, _) = invalid(|config| {
         config.tcp.enabled = true;
         config.security.clear();

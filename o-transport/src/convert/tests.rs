@@ -19,10 +19,7 @@ fn peer_ids_survive_both_ways() {
     assert_eq!(from_peer_id(&theirs).unwrap(), generated.peer_id());
 
     let hashed = PeerId::from_bytes(&[&[0x12, 0x20][..], &[7; 32]].concat()).unwrap();
-    assert_eq!(
-        from_peer_id(&to_peer_id(&hashed).unwrap()).unwrap(),
-        hashed
-    );
+    assert_eq!(from_peer_id(&to_peer_id(&hashed).unwrap()).unwrap(), hashed);
 }
 
 #[test]

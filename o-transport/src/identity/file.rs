@@ -1,6 +1,6 @@
 //! A key in a file: made once, readable by its owner only, locked while in use.
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests;
 
 use std::{

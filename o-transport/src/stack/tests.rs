@@ -1,7 +1,7 @@
 //! What is missing or wrong in a configuration, and why an address is not taken.
 
-use libp2p::core::transport::{DialOpts, ListenerId, PortUse, TransportError};
 use libp2p::core::Endpoint;
+use libp2p::core::transport::{DialOpts, ListenerId, PortUse, TransportError};
 
 use super::*;
 use crate::{Security, flatten_error, to_multiaddr};
@@ -65,7 +65,13 @@ fn invalid_configuration_builds_nothing() {
     let mut config = TransportConfig::default();
     config.yamux.max_streams = 5000;
     let error = build_transport(&config, &keys(), Vec::new()).unwrap_err();
-    assert!(matches!(error, BuildError::Invalid { field: "yamux.max_streams", .. }));
+    assert!(matches!(
+        error,
+        BuildError::Invalid {
+            field: "yamux.max_streams",
+            ..
+        }
+    ));
 }
 
 #[test]

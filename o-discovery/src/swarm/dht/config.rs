@@ -107,7 +107,11 @@ impl Default for DhtConfig {
 
 impl DhtConfig {
     pub(super) fn scope(&self) -> Scope {
-        if self.allow_private { Scope::Any } else { Scope::Public }
+        if self.allow_private {
+            Scope::Any
+        } else {
+            Scope::Public
+        }
     }
 
     /// `max_providers` within its bounds.

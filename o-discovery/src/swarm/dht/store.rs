@@ -3,7 +3,7 @@
 use std::{
     borrow::Cow,
     cell::Cell,
-    collections::{HashMap, hash_map},
+    collections::{BTreeMap, HashMap, hash_map},
     iter,
     time::Instant,
 };
@@ -24,7 +24,8 @@ use super::DhtConfig;
 /// expired keys until somebody asks for them, and lets strangers fill the room that our own
 /// announcements need. This one counts our own records apart, bounds the others in total, for each
 /// key and for each provider, and lets every answer begin where the last one ended: who asks again
-/// learns of the next twenty. It stores no values.
+/// learns of the next twenty. A provider that announced itself without addresses (a client, a node
+/// without confirmed ones) is told of with those that identify gave. It stores no values.
 #[derive(Debug)]
 pub struct ProviderStore {
     local: PeerId,
@@ -37,6 +38,7 @@ pub struct ProviderStore {
     /// How many records of others there are, and how many for each provider.
     count: usize,
     per_peer: HashMap<PeerId, usize>,
+    known: KnownPeers,
 }
 
 /// The providers of a key, other than this node.
@@ -60,6 +62,7 @@ impl ProviderStore {
             others: HashMap::new(),
             count: 0,
             per_peer: HashMap::new(),
+            known: KnownPeers::new(config.max_known_peers),
         }
     }
 
@@ -72,7 +75,10 @@ impl ProviderStore {
     pub(super) fn knows(&self, key: &RecordKey, now: Instant) -> bool {
         self.own.contains_key(key)
             || self.others.get(key).is_some_and(|providers| {
-                providers.records.iter().any(|record| !record.is_expired(now))
+                providers
+                    .records
+                    .iter()
+                    .any(|record| !record.is_expired(now))
             })
     }
 
@@ -85,17 +91,14 @@ impl ProviderStore {
         });
     }
 
-    /// Gives the records of `peer` that came without addresses these.
-    pub(super) fn fill_addresses(&mut self, peer: &PeerId, addresses: &[Multiaddr]) {
-        if addresses.is_empty() || !self.per_peer.contains_key(peer) {
-            return;
-        }
-        let records = self.others.values_mut().flat_map(|providers| &mut providers.records);
-        for record in records.filter(|record| record.provider == *peer) {
-            if record.addresses.is_empty() {
-                record.addresses = addresses.to_vec();
-            }
-        }
+    /// Remembers where `peer` said that it listens.
+    pub(super) fn remember(&mut self, peer: PeerId, addresses: Vec<Multiaddr>) {
+        self.known.insert(peer, addresses);
+    }
+
+    /// Where `peer` said that it listens, as far as that is remembered.
+    pub(super) fn remembered(&self, peer: &PeerId) -> &[Multiaddr] {
+        self.known.get(peer)
     }
 }
 
@@ -134,12 +137,11 @@ impl RecordStore for ProviderStore {
                 *held = record;
                 return Ok(());
             }
-            if providers.records.len() >= self.max_per_key {
-                let now = Instant::now();
-                forget_expired(providers, &mut self.count, &mut self.per_peer, now);
-            }
         }
-        let of_key = self.others.get(&record.key).map_or(0, |held| held.records.len());
+        let of_key = self
+            .others
+            .get(&record.key)
+            .map_or(0, |held| held.records.len());
         let of_peer = self.per_peer.get(&record.provider).copied().unwrap_or(0);
         if self.count >= self.max_others
             || of_key >= self.max_per_key
@@ -149,7 +151,11 @@ impl RecordStore for ProviderStore {
         }
         self.count += 1;
         self.per_peer.insert(record.provider, of_peer + 1);
-        self.others.entry(record.key.clone()).or_default().records.push(record);
+        self.others
+            .entry(record.key.clone())
+            .or_default()
+            .records
+            .push(record);
         Ok(())
     }
 
@@ -163,6 +169,9 @@ impl RecordStore for ProviderStore {
         // An answer holds K_VALUE of them, so the next one begins there.
         others.next.set(start + K_VALUE.get());
         all.rotate_left(start);
+        for record in all.iter_mut().filter(|record| record.addresses.is_empty()) {
+            record.addresses = self.known.get(&record.provider).to_vec();
+        }
         all
     }
 
@@ -175,8 +184,14 @@ impl RecordStore for ProviderStore {
             self.own.remove(key);
             return;
         }
-        let Some(providers) = self.others.get_mut(key) else { return };
-        let Some(at) = providers.records.iter().position(|held| held.provider == *provider) else {
+        let Some(providers) = self.others.get_mut(key) else {
+            return;
+        };
+        let Some(at) = providers
+            .records
+            .iter()
+            .position(|held| held.provider == *provider)
+        else {
             return;
         };
         providers.records.remove(at);
@@ -210,5 +225,46 @@ fn release(per_peer: &mut HashMap<PeerId, usize>, peer: &PeerId) {
             None | Some(0) => drop(held.remove()),
             Some(left) => *held.get_mut() = left,
         }
+    }
+}
+
+/// Where peers said that they listen: bounded, the one heard of longest ago makes room.
+#[derive(Debug)]
+struct KnownPeers {
+    limit: usize,
+    heard: u64,
+    peers: HashMap<PeerId, (u64, Vec<Multiaddr>)>,
+    order: BTreeMap<u64, PeerId>,
+}
+
+impl KnownPeers {
+    fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            heard: 0,
+            peers: HashMap::new(),
+            order: BTreeMap::new(),
+        }
+    }
+
+    fn get(&self, peer: &PeerId) -> &[Multiaddr] {
+        self.peers.get(peer).map_or(&[], |(_, addresses)| addresses)
+    }
+
+    fn insert(&mut self, peer: PeerId, addresses: Vec<Multiaddr>) {
+        if let Some((heard, _)) = self.peers.remove(&peer) {
+            self.order.remove(&heard);
+        }
+        if addresses.is_empty() || self.limit == 0 {
+            return;
+        }
+        if self.peers.len() >= self.limit
+            && let Some((_, oldest)) = self.order.pop_first()
+        {
+            self.peers.remove(&oldest);
+        }
+        self.heard += 1;
+        self.order.insert(self.heard, peer);
+        self.peers.insert(peer, (self.heard, addresses));
     }
 }

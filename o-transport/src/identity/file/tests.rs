@@ -1,4 +1,5 @@
 //! Key files that are missing, shared, exposed or broken.
+#![cfg(unix)]
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 
@@ -20,7 +21,10 @@ fn names(directory: &Path) -> Vec<String> {
 fn key_is_made_once_and_read_afterwards() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("keys/deeper/node.key");
-    assert!(matches!(KeyFile::open(&path), Err(KeyError::NotFound { .. })));
+    assert!(matches!(
+        KeyFile::open(&path),
+        Err(KeyError::NotFound { .. })
+    ));
 
     let first = KeyFile::open_or_create(&path).unwrap();
     assert!(first.created());
@@ -108,11 +112,7 @@ fn file_without_a_key_is_refused_and_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("node.key");
     let long = vec![0x30; 100_000];
-    for (content, expected) in [
-        (&b""[..], 0),
-        (b"CAESQ base64 text\n", 18),
-        (&long, 4096),
-    ] {
+    for (content, expected) in [(&b""[..], 0), (b"CAESQ base64 text\n", 18), (&long, 4096)] {
         fs::write(&path, content).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         let error = KeyFile::open_or_create(&path).unwrap_err();

@@ -1,0 +1,280 @@
+//! What the Swarm task keeps for the table: announcements, searches, and who may enter it.
+
+mod announce;
+mod search;
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use libp2p::{
+    Multiaddr, PeerId, StreamProtocol,
+    kad::{
+        self, BootstrapResult, InboundRequest, ProviderRecord, QueryId, QueryResult, RoutingUpdate,
+        store::RecordStore as _,
+    },
+};
+use o_core::{DiscoveryError, NetworkId};
+use tracing::{debug, trace};
+
+use self::{announce::Announcements, search::Searches};
+use super::{
+    Behaviour, Command, DhtConfig,
+    handle::{Kind, Reply, refused_address},
+    is_our_key, protocol,
+};
+use crate::swarm::addresses::{filtered, usable};
+
+/// How often what others announced is looked through for what has expired.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
+
+/// The state of the table beside its behaviour: no task, no clock, no socket.
+#[derive(Debug)]
+pub struct State {
+    local: PeerId,
+    protocol: StreamProtocol,
+    config: DhtConfig,
+    announcements: Announcements,
+    searches: Searches,
+    /// Bootstraps that somebody waits for.
+    joining: HashMap<QueryId, Reply>,
+    next_sweep: Option<Instant>,
+}
+
+impl State {
+    /// For the node `local`; network and configuration as for [`behaviour`](super::behaviour).
+    pub fn new(local: PeerId, network: &NetworkId, config: DhtConfig) -> Self {
+        Self {
+            local,
+            protocol: protocol(network),
+            config,
+            announcements: Announcements::new(local),
+            searches: Searches::default(),
+            joining: HashMap::new(),
+            next_sweep: None,
+        }
+    }
+
+    /// Does what a handle asks for.
+    pub fn on_command(&mut self, kad: &mut Behaviour, command: Command, now: Instant) {
+        match command.0 {
+            Kind::Announce(announce) => {
+                self.announcements
+                    .announce(kad, announce, &self.config, now);
+            }
+            Kind::Withdraw {
+                name,
+                sequence,
+                reply,
+            } => {
+                self.announcements.withdraw(kad, &name, sequence);
+                let _ = reply.send(Ok(())); // Whoever asked may have gone.
+            }
+            Kind::Find(find) => self.searches.start(kad, find, &self.config, now),
+            Kind::AddPeer {
+                peer,
+                address,
+                reply,
+            } => {
+                let _ = reply.send(self.add_peer(kad, &peer, &address));
+            }
+            Kind::Bootstrap { reply } => self.bootstrap(kad, reply),
+        }
+    }
+
+    /// Takes in an event of the behaviour.
+    pub fn on_event(&mut self, kad: &mut Behaviour, event: kad::Event, now: Instant) {
+        match event {
+            kad::Event::OutboundQueryProgressed {
+                id,
+                result,
+                step,
+                stats,
+            } => match result {
+                QueryResult::GetProviders(result) => {
+                    self.searches
+                        .on_progress(kad, id, result, step.last, &self.config, now);
+                }
+                QueryResult::StartProviding(result) => {
+                    let reached = result.is_ok() && stats.num_successes() > 0;
+                    self.announcements
+                        .on_published(kad, id, reached, &self.config, now);
+                }
+                QueryResult::Bootstrap(result) => self.on_bootstrap(id, result, step.last),
+                other => trace!(?other, "result of a query that nobody made"),
+            },
+            kad::Event::InboundRequest {
+                request:
+                    InboundRequest::AddProvider {
+                        record: Some(record),
+                    },
+            } => self.store(kad, record),
+            kad::Event::RoutingUpdated {
+                peer,
+                is_new_peer: true,
+                ..
+            } => {
+                debug!(%peer, "peer entered the routing table");
+                self.announcements.on_new_peer(kad, &self.config, now);
+            }
+            other => trace!(?other, "event of the table"),
+        }
+    }
+
+    /// Takes in what identify received from a peer: its protocols and where it says it listens.
+    ///
+    /// A peer that speaks this network's protocol enters the routing table with those of its
+    /// addresses that are kept; one that does not leaves it. The addresses of either are remembered
+    /// for the case that it announces something.
+    pub fn on_identify(
+        &mut self,
+        kad: &mut Behaviour,
+        peer: PeerId,
+        protocols: &[StreamProtocol],
+        addresses: &[Multiaddr],
+        now: Instant,
+    ) {
+        if peer == self.local {
+            return;
+        }
+        let kept = filtered(
+            addresses,
+            &peer,
+            self.config.scope(),
+            self.config.max_addresses,
+        );
+        kad.store_mut().remember(peer, kept.clone());
+        if !protocols.contains(&self.protocol) {
+            if kad.remove_peer(&peer).is_some() {
+                debug!(%peer, "peer left the routing table: it does not speak our protocol");
+            }
+            return;
+        }
+        let held = table_addresses(kad, &peer);
+        for address in &kept {
+            kad.add_address(&peer, address.clone());
+        }
+        if kept.is_empty() {
+            return;
+        }
+        // Its list replaces what was known: the table itself bounds no list of addresses.
+        for old in held {
+            let bare = usable(&old, &peer, self.config.scope());
+            if bare.is_none_or(|bare| !kept.contains(&bare)) {
+                kad.remove_address(&peer, &old);
+            }
+        }
+        self.announcements.on_new_peer(kad, &self.config, now);
+    }
+
+    /// Lets time pass: announces again, ends searches that nobody reads or that took too long,
+    /// forgets what has expired. Call it about once a second.
+    pub fn on_tick(&mut self, kad: &mut Behaviour, now: Instant) {
+        self.announcements.on_tick(kad, &self.config, now);
+        self.searches.on_tick(kad, &self.config, now);
+        self.joining.retain(|_, reply| !reply.is_closed());
+        if self.next_sweep.is_none_or(|next| next <= now) {
+            kad.store_mut().sweep(now);
+            self.next_sweep = Some(now + SWEEP_INTERVAL);
+        }
+    }
+
+    fn add_peer(
+        &mut self,
+        kad: &mut Behaviour,
+        peer: &PeerId,
+        address: &Multiaddr,
+    ) -> Result<(), DiscoveryError> {
+        if *peer == self.local {
+            return Ok(());
+        }
+        let Some(address) = usable(address, peer, self.config.scope()) else {
+            return Err(refused_address(address));
+        };
+        let held = table_addresses(kad, peer);
+        let known = address
+            .clone()
+            .with_p2p(*peer)
+            .is_ok_and(|full| held.contains(&full));
+        if !known && held.len() >= self.config.max_addresses {
+            return Err(DiscoveryError::Busy {
+                limit: "max_addresses",
+            });
+        }
+        match kad.add_address(peer, address) {
+            RoutingUpdate::Success | RoutingUpdate::Pending => Ok(()),
+            RoutingUpdate::Failed => Err(DiscoveryError::Busy {
+                limit: "the routing table",
+            }),
+        }
+    }
+
+    fn bootstrap(&mut self, kad: &mut Behaviour, reply: Reply) {
+        if self.joining.len() >= self.config.max_searches {
+            let _ = reply.send(Err(DiscoveryError::Busy {
+                limit: "max_searches",
+            }));
+            return;
+        }
+        match kad.bootstrap() {
+            Ok(id) => {
+                self.joining.insert(id, reply);
+            }
+            Err(_) => {
+                let _ = reply.send(Err(DiscoveryError::NoNetwork));
+            }
+        }
+    }
+
+    fn on_bootstrap(&mut self, id: QueryId, result: BootstrapResult, last: bool) {
+        if !last {
+            return;
+        }
+        if let Some(reply) = self.joining.remove(&id) {
+            let after = self.config.query_timeout;
+            let _ = reply.send(
+                result
+                    .map(drop)
+                    .map_err(|_| DiscoveryError::TimedOut { after }),
+            );
+        }
+    }
+
+    /// Keeps what a peer announced of itself; libp2p has checked that it came from that peer.
+    fn store(&mut self, kad: &mut Behaviour, mut record: ProviderRecord) {
+        if !is_our_key(&record.key) || record.provider == self.local {
+            debug!(peer = %record.provider, "announcement of a key that is not ours");
+            return;
+        }
+        let limit = self.config.max_addresses;
+        record.addresses = filtered(
+            &record.addresses,
+            &record.provider,
+            self.config.scope(),
+            limit,
+        );
+        let peer = record.provider;
+        if let Err(error) = kad.store_mut().add_provider(record) {
+            debug!(%peer, %error, "announcement not kept");
+        }
+    }
+}
+
+/// How many peers are in the routing table.
+fn table_size(kad: &mut Behaviour) -> usize {
+    kad.kbuckets().map(|bucket| bucket.num_entries()).sum()
+}
+
+/// The addresses of a peer in the routing table, the peer at the end of each.
+fn table_addresses(kad: &mut Behaviour, peer: &PeerId) -> Vec<Multiaddr> {
+    let Some(bucket) = kad.kbucket(*peer) else {
+        return Vec::new();
+    };
+    let entry = bucket
+        .iter()
+        .find(|entry| entry.node.key.preimage() == peer);
+    entry
+        .map(|entry| entry.node.value.iter().cloned().collect())
+        .unwrap_or_default()
+}

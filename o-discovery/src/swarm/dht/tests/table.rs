@@ -1,0 +1,142 @@
+use super::*;
+
+fn addresses(bench: &mut Bench, peer: &PeerId) -> Vec<Multiaddr> {
+    let buckets: Vec<_> = bench
+        .kad
+        .kbuckets()
+        .flat_map(|bucket| {
+            let entries = bucket.iter().map(|entry| entry.to_owned().node);
+            entries.collect::<Vec<_>>()
+        })
+        .collect();
+    let node = buckets.into_iter().find(|node| node.key.preimage() == peer);
+    node.map(|node| node.value.into_vec()).unwrap_or_default()
+}
+
+fn full(peer: &PeerId, ports: impl IntoIterator<Item = u16>) -> Vec<Multiaddr> {
+    ports
+        .into_iter()
+        .map(|port| at(port).with_p2p(*peer).unwrap())
+        .collect()
+}
+
+#[test]
+fn only_peers_of_our_network_enter() {
+    let mut bench = Bench::local();
+    let peer = PeerId::random();
+    bench.identify(&peer, "other", &[at(1)]);
+    assert!(addresses(&mut bench, &peer).is_empty());
+    bench.identify(&peer, "main", &[at(1)]);
+    assert_eq!(addresses(&mut bench, &peer), full(&peer, [1]));
+    bench.identify(&peer, "other", &[at(1)]);
+    assert!(
+        addresses(&mut bench, &peer).is_empty(),
+        "it no longer speaks our protocol"
+    );
+}
+
+#[test]
+fn a_list_of_addresses_is_bounded_and_replaced() {
+    let mut bench = Bench::local();
+    let peer = PeerId::random();
+    let many: Vec<_> = (1..50).map(at).collect();
+    bench.identify(&peer, "main", &many);
+    assert_eq!(addresses(&mut bench, &peer), full(&peer, 1..=8));
+    bench.identify(&peer, "main", &[at(8), at(60)]);
+    assert_eq!(addresses(&mut bench, &peer), full(&peer, [8, 60]));
+    bench.identify(&peer, "main", &[]);
+    assert_eq!(
+        addresses(&mut bench, &peer),
+        full(&peer, [8, 60]),
+        "an empty list says nothing"
+    );
+}
+
+#[test]
+fn private_addresses_stay_out_unless_allowed() {
+    let mut bench = Bench::new(DhtConfig::default());
+    let peer = PeerId::random();
+    let public: Multiaddr = "/ip4/1.2.3.4/tcp/1".parse().unwrap();
+    bench.identify(&peer, "main", &[at(1), public.clone()]);
+    assert_eq!(
+        addresses(&mut bench, &peer),
+        [public.with_p2p(peer).unwrap()]
+    );
+}
+
+#[tokio::test]
+async fn a_bootstrap_peer_of_another_network_is_dropped_when_it_identifies() {
+    let mut bench = Bench::local();
+    let handle = bench.handle.clone();
+    assert!(matches!(
+        bench.wait(handle.bootstrap()).await,
+        Err(DiscoveryError::NoNetwork)
+    ));
+    let peer = PeerId::random();
+    let ours = from_peer_id(&peer).unwrap();
+    let address: o_address::TransportAddr = at(1).to_string().parse().unwrap();
+    bench
+        .wait(handle.add_peer(ours, address.clone()))
+        .await
+        .unwrap();
+    bench
+        .wait(handle.add_peer(ours, address.with_peer(&ours)))
+        .await
+        .unwrap();
+    assert_eq!(addresses(&mut bench, &peer), full(&peer, [1]));
+
+    let elsewhere: o_address::TransportAddr = "/unix/tmp".parse().unwrap();
+    let refused = bench.wait(handle.add_peer(ours, elsewhere)).await;
+    assert!(
+        matches!(refused, Err(DiscoveryError::Failed { .. })),
+        "{refused:?}"
+    );
+    for port in 2..=8 {
+        let address = at(port).to_string().parse().unwrap();
+        bench.wait(handle.add_peer(ours, address)).await.unwrap();
+    }
+    let ninth = at(9).to_string().parse().unwrap();
+    let refused = bench.wait(handle.add_peer(ours, ninth)).await;
+    assert!(matches!(
+        refused,
+        Err(DiscoveryError::Busy {
+            limit: "max_addresses"
+        })
+    ));
+
+    bench.identify(&peer, "other", &[at(1)]);
+    assert!(addresses(&mut bench, &peer).is_empty());
+}
+
+#[test]
+fn what_others_announce_is_checked() {
+    let mut bench = Bench::local();
+    let peer = PeerId::random();
+    let other = at(1).with_p2p(PeerId::random()).unwrap();
+    let mut told: Vec<_> = (1..20).map(at).collect();
+    told.insert(0, other);
+    told.insert(0, "/ip4/0.0.0.0/tcp/1".parse().unwrap());
+    bench.receive(ProviderRecord::new(key(1), peer, told));
+    let kept = bench.kad.store_mut().providers(&key(1));
+    assert_eq!(kept.len(), 1);
+    assert_eq!(kept[0].addresses, (1..=8).map(at).collect::<Vec<_>>());
+
+    let odd = kad::RecordKey::new(b"not a multihash");
+    bench.receive(ProviderRecord::new(odd.clone(), peer, Vec::new()));
+    assert!(bench.kad.store_mut().providers(&odd).is_empty());
+    let local = bench.local;
+    bench.receive(ProviderRecord::new(key(2), local, Vec::new()));
+    assert_eq!(bench.provided(), 0, "nobody else says what we provide");
+}
+
+#[test]
+fn what_others_announced_expires() {
+    let mut bench = Bench::local();
+    let expires = Some(bench.now + Duration::from_secs(3600));
+    let record = ProviderRecord::new(key(1), PeerId::random(), Vec::new());
+    bench.receive(ProviderRecord { expires, ..record });
+    bench.pass(Duration::from_secs(3599));
+    assert_eq!(bench.kad.store_mut().stored(), 1);
+    bench.pass(Duration::from_secs(31));
+    assert_eq!(bench.kad.store_mut().stored(), 0);
+}

@@ -1,0 +1,137 @@
+//! The methods that every agent has: `ping`, `describe`, `stats`.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
+
+use o_address::PeerId;
+use o_core::{CallError, IncomingCall, MethodSpec, NetworkId, Reply, Shape, SignedRecord};
+use o_protocol::{AgentDescription, Blob, NodeDescription, encode_body};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    hosting::{Agents, Hosted},
+    peers::Peers,
+};
+
+/// What `stats` answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Milliseconds since the node was started.
+    pub uptime_ms: u64,
+    /// Peers that are connected now.
+    pub peers: usize,
+    /// Calls that run now on the node.
+    pub running: usize,
+    /// Calls that this agent answered; of the node, all its agents.
+    pub served: u64,
+    /// Calls that this agent answered with an error; of the node, all its agents.
+    pub failed: u64,
+}
+
+/// What the built-in methods know.
+#[derive(Debug)]
+pub(crate) struct BuiltIn {
+    pub(crate) peer: PeerId,
+    pub(crate) network: NetworkId,
+    pub(crate) agent: String,
+    pub(crate) agents: Arc<Agents>,
+    pub(crate) peers: Arc<Peers>,
+    pub(crate) running: Arc<AtomicUsize>,
+    pub(crate) started: Instant,
+    /// The newest record of each agent by name; as many as there are agents.
+    pub(crate) records: Mutex<HashMap<String, SignedRecord>>,
+}
+
+const NAMES: [(&str, &str); 3] = [
+    ("ping", "Answers with the parameters, at once."),
+    ("describe", "Says what this is: methods with their schemas, capabilities, the signed record."),
+    ("stats", "Counts calls, peers and time."),
+];
+
+impl BuiltIn {
+    pub(crate) fn is_reserved(method: &str) -> bool {
+        NAMES.iter().any(|(name, _)| *name == method)
+    }
+
+    pub(crate) fn methods() -> impl Iterator<Item = MethodSpec> {
+        NAMES.iter().map(|(name, description)| {
+            let mut spec = MethodSpec::new(*name, Shape::Unary);
+            spec.description = (*description).into();
+            spec.idempotent = true;
+            spec
+        })
+    }
+
+    /// Answers a built-in method of an agent, or of the node itself.
+    pub(crate) fn call(
+        &self,
+        hosted: Option<&Hosted>,
+        call: &IncomingCall,
+    ) -> Result<Reply, CallError> {
+        if !call.shape.can_call(Shape::Unary) {
+            return Err(CallError::WrongShape { method: Shape::Unary, call: call.shape });
+        }
+        let encoding = call.body.encoding;
+        let encoded = match (&*call.method, hosted) {
+            ("ping", _) => return Ok(Reply::One(call.body.clone())),
+            ("describe", Some(hosted)) => encode_body(encoding, &self.describe(hosted)),
+            ("describe", None) => encode_body(encoding, &self.describe_node()),
+            ("stats", _) => encode_body(encoding, &self.stats(hosted)),
+            (method, _) => return Err(CallError::UnknownMethod { method: method.to_owned() }),
+        };
+        let body = encoded.map_err(|error| CallError::Internal { message: error.to_string() })?;
+        Ok(Reply::One(body))
+    }
+
+    fn describe(&self, hosted: &Hosted) -> AgentDescription {
+        let mut methods = hosted.methods();
+        methods.extend(Self::methods());
+        let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        let address = &hosted.hosting.address;
+        let mut description = AgentDescription::new(address.clone(), &methods);
+        description.capabilities.clone_from(&hosted.hosting.capabilities);
+        description.description.clone_from(&hosted.hosting.description);
+        description.record =
+            records.get(address.name()).map(|record| Blob(record.envelope().clone()));
+        description
+    }
+
+    fn describe_node(&self) -> NodeDescription {
+        // What is not announced is not listed either: only who knows its address finds it.
+        let agents = self.agents.all();
+        let announced = agents.iter().filter(|hosted| hosted.hosting.announced);
+        let mut node = NodeDescription::new(self.peer, self.network.clone(), &*self.agent);
+        node.agents = announced.map(|hosted| self.describe(hosted)).collect();
+        node
+    }
+
+    fn stats(&self, hosted: Option<&Hosted>) -> Stats {
+        let all = self.agents.all();
+        let of = |hosted: &Hosted| {
+            let counts = &hosted.counts;
+            (counts.served.load(Ordering::Relaxed), counts.failed.load(Ordering::Relaxed))
+        };
+        let (served, failed) = match hosted {
+            Some(hosted) => of(hosted),
+            None => all.iter().fold((0, 0), |sum, hosted| {
+                let (served, failed) = of(hosted);
+                (sum.0 + served, sum.1 + failed)
+            }),
+        };
+        Stats {
+            uptime_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            peers: self.peers.count(),
+            running: self.running.load(Ordering::Relaxed),
+            served,
+            failed,
+        }
+    }
+}

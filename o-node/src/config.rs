@@ -1,0 +1,271 @@
+//! Everything that can be set about a node, as data. A preset is a starting point.
+
+use std::time::Duration;
+
+use o_address::TransportAddr;
+use o_core::{NetworkId, StartError};
+#[cfg(feature = "kad")]
+use o_discovery::swarm::dht::{DhtConfig, DhtMode};
+#[cfg(feature = "mdns")]
+use o_discovery::swarm::mdns::MdnsConfig;
+use o_discovery::MergedConfig;
+use o_pool::PoolConfig;
+use o_protocol::SessionConfig;
+use o_transport::TransportConfig;
+use serde::{Deserialize, Serialize};
+
+/// A starting point for a [`NodeConfig`]; every field can be changed afterwards.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Preset {
+    /// Within this process: the memory transport, nothing else.
+    Memory,
+    /// Within this machine: TCP on 127.0.0.1.
+    #[default]
+    Local,
+    /// Within the local network: TCP on every interface, mDNS where it is compiled in.
+    Lan,
+    /// The internet: TCP on every interface. Addresses that cannot be reached from everywhere are
+    /// kept out of the DHT.
+    Public,
+}
+
+/// The configuration of a node. Times are written as in `1m 30s`, sizes in bytes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct NodeConfig {
+    /// Which network it belongs to. Default `main`.
+    pub network: NetworkId,
+    /// Where it listens. None: it can still be called by every node that it has dialed.
+    pub listen: Vec<TransportAddr>,
+    /// Peers that know others, each with its `/p2p/` part. At most 64.
+    pub bootstrap: Vec<TransportAddr>,
+    /// Name and version of the program, told to every peer; at most 128 bytes.
+    pub agent: String,
+    /// Which transports are turned on.
+    pub transport: TransportConfig,
+    /// Counting limits on connections.
+    pub limits: LimitsConfig,
+    /// The connection pool. Its own `max_connections` is lowered to that of `limits`.
+    pub pool: PoolConfig,
+    /// What one connection may cost.
+    pub session: SessionConfig,
+    /// The Kademlia table.
+    #[cfg(feature = "kad")]
+    pub dht: NodeDhtConfig,
+    /// Multicast DNS.
+    #[cfg(feature = "mdns")]
+    pub mdns: MdnsConfig,
+    /// Searches.
+    pub discovery: MergedConfig,
+    /// Time-outs and limits of the node itself.
+    pub node: Times,
+}
+
+/// The Kademlia table, and whether there is one.
+#[cfg(feature = "kad")]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct NodeDhtConfig {
+    /// Whether it is turned on. On in every preset but `memory`.
+    pub enabled: bool,
+    /// Its times and limits.
+    pub table: DhtConfig,
+}
+
+/// Counting limits on connections. What is over a limit is cut at once, without a word.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct LimitsConfig {
+    /// Connections in all. Default 512; about 50 KiB each.
+    pub max_connections: usize,
+    /// Inbound connections. Default 448, so that some are left for dialing.
+    pub max_inbound: usize,
+    /// Connections to one peer. Default 4.
+    pub max_per_peer: usize,
+    /// Inbound connections from one IPv4 address or one IPv6 /64. Default 128.
+    pub max_per_ip: usize,
+    /// Inbound connections whose handshake runs. Default 64.
+    pub max_pending_inbound: usize,
+    /// Outbound connections whose handshake runs. Default 64.
+    pub max_pending_outbound: usize,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            max_connections: 512,
+            max_inbound: 448,
+            max_per_peer: 4,
+            max_per_ip: 128,
+            max_pending_inbound: 64,
+            max_pending_outbound: 64,
+        }
+    }
+}
+
+/// Time-outs and limits of the node itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Times {
+    /// How long a call may take that answers with one value and names no deadline. Default 30 s.
+    #[serde(with = "humantime_serde")]
+    pub call_timeout: Duration,
+    /// How long a dial may take in all, up to the other side's HELLO. Default 15 s.
+    #[serde(with = "humantime_serde")]
+    pub dial_timeout: Duration,
+    /// How long `start` waits for its listeners. Default 10 s.
+    #[serde(with = "humantime_serde")]
+    pub start_timeout: Duration,
+    /// How long `stop` waits for running calls. Default 5 s.
+    #[serde(with = "humantime_serde")]
+    pub drain: Duration,
+    /// How long a record holds; it is announced anew at half of it. Default 1 h.
+    #[serde(with = "humantime_serde")]
+    pub record_lifetime: Duration,
+    /// How long a name that was found is not looked up again. Default 60 s.
+    #[serde(with = "humantime_serde")]
+    pub route_lifetime: Duration,
+    /// How long a found peer may take to confirm what it offers. Default 5 s.
+    #[serde(with = "humantime_serde")]
+    pub confirm_timeout: Duration,
+    /// Calls served at once over all connections; more are answered `busy`. Default 4096.
+    pub max_calls: usize,
+    /// Agents hosted. Default 256.
+    pub max_agents: usize,
+    /// Names whose routes are remembered. Default 1024.
+    pub max_routes: usize,
+    /// Peers asked at once to confirm what they offer. Default 8.
+    pub max_confirming: usize,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self {
+            call_timeout: Duration::from_secs(30),
+            dial_timeout: Duration::from_secs(15),
+            start_timeout: Duration::from_secs(10),
+            drain: Duration::from_secs(5),
+            record_lifetime: Duration::from_secs(3600),
+            route_lifetime: Duration::from_secs(60),
+            confirm_timeout: Duration::from_secs(5),
+            max_calls: 4096,
+            max_agents: 256,
+            max_routes: 1024,
+            max_confirming: 8,
+        }
+    }
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self::preset(Preset::default())
+    }
+}
+
+impl NodeConfig {
+    /// The configuration of a preset.
+    pub fn preset(preset: Preset) -> Self {
+        let mut config = Self {
+            network: NetworkId::default(),
+            listen: Vec::new(),
+            bootstrap: Vec::new(),
+            agent: concat!("o/", env!("CARGO_PKG_VERSION")).into(),
+            transport: TransportConfig::default(),
+            limits: LimitsConfig::default(),
+            pool: PoolConfig::default(),
+            session: SessionConfig::default(),
+            #[cfg(feature = "kad")]
+            dht: NodeDhtConfig::default(),
+            #[cfg(feature = "mdns")]
+            mdns: MdnsConfig::default(),
+            discovery: MergedConfig::default(),
+            node: Times::default(),
+        };
+        let listen = match preset {
+            Preset::Memory => "/memory/0",
+            Preset::Local => "/ip4/127.0.0.1/tcp/0",
+            Preset::Lan | Preset::Public => "/ip4/0.0.0.0/tcp/0",
+        };
+        // The texts above are addresses; one that is not would leave the node without a listener.
+        config.listen.extend(listen.parse::<TransportAddr>().ok());
+        config.transport.memory.enabled = preset == Preset::Memory;
+        config.transport.tcp.enabled = preset != Preset::Memory;
+        #[cfg(feature = "kad")]
+        {
+            config.dht.enabled = true;
+            config.dht.table.allow_private = preset != Preset::Public;
+            config.dht.table.mode =
+                if preset == Preset::Public { DhtMode::Auto } else { DhtMode::Server };
+        }
+        #[cfg(feature = "mdns")]
+        {
+            config.mdns.enabled = preset == Preset::Lan;
+        }
+        config
+    }
+
+    /// The same node as a short-lived client: it listens nowhere and is asked nothing.
+    #[must_use]
+    pub fn client(mut self) -> Self {
+        self.listen.clear();
+        #[cfg(feature = "kad")]
+        {
+            self.dht.table.mode = DhtMode::Client;
+        }
+        self
+    }
+
+    /// Checks what the types cannot.
+    pub(crate) fn validate(&self) -> Result<(), StartError> {
+        let bad = |reason: String| Err(StartError::Config { reason });
+        if let Err(error) = self.pool.validate() {
+            return bad(error.to_string());
+        }
+        if let Err(error) = self.transport.validate() {
+            return bad(o_transport::flatten_error(&error));
+        }
+        if self.agent.len() > 128 {
+            return bad("`agent` is longer than 128 bytes".into());
+        }
+        if self.bootstrap.len() > 64 {
+            return bad("more than 64 bootstrap peers".into());
+        }
+        if let Some(peer) = self.bootstrap.iter().find(|peer| peer.peer_id().is_none()) {
+            return bad(format!("the bootstrap address {peer} must end in /p2p/ and a peer id"));
+        }
+        if self.limits.max_connections == 0 || self.node.max_calls == 0 {
+            return bad("`max_connections` and `max_calls` must be at least 1".into());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_survive_a_round_trip_through_json() {
+        for preset in [Preset::Memory, Preset::Local, Preset::Lan, Preset::Public] {
+            let config = NodeConfig::preset(preset);
+            let text = serde_json::to_string(&config).unwrap();
+            assert_eq!(serde_json::from_str::<NodeConfig>(&text).unwrap(), config);
+            config.validate().unwrap();
+        }
+    }
+
+    #[test]
+    fn one_field_can_be_overridden_and_typos_are_errors() {
+        let config: NodeConfig =
+            serde_json::from_str(r#"{"limits": {"max_connections": 50}}"#).unwrap();
+        assert_eq!(config.limits.max_connections, 50);
+        assert_eq!(config.limits.max_per_peer, LimitsConfig::default().max_per_peer);
+        let typo = serde_json::from_str::<NodeConfig>(r#"{"max_conections": 50}"#);
+        assert!(typo.is_err());
+    }
+}

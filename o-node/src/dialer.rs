@@ -1,0 +1,161 @@
+//! How the pool gets its connections: custom transports first, then the Swarm.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use o_address::{PeerId, TransportAddr};
+use o_core::{
+    Attempt, Connection, ConnectionGater, DialError, Direction, Event, Events, Stage, Substream,
+    Transport,
+};
+use o_pool::Dialer;
+use o_protocol::{Hello, Serve, SessionConfig, SessionEnd, Side, connect};
+
+use crate::{events::EventBus, link::Link, peers::Peers, swarm::SwarmHandle, tasks::Tasks};
+
+/// What every connection outside the Swarm needs.
+pub(crate) struct Outside {
+    pub(crate) transports: Vec<Arc<dyn Transport>>,
+    pub(crate) gater: Arc<dyn ConnectionGater>,
+    pub(crate) serve: Arc<dyn Serve>,
+    pub(crate) hello: Arc<dyn Fn() -> Hello + Send + Sync>,
+    pub(crate) session: SessionConfig,
+    pub(crate) tasks: Tasks,
+    pub(crate) peers: Arc<Peers>,
+    pub(crate) events: EventBus,
+}
+
+impl Outside {
+    /// The transport that takes this address, if a custom one does.
+    pub(crate) fn transport_for(&self, address: &TransportAddr) -> Option<&Arc<dyn Transport>> {
+        self.transports.iter().find(|transport| transport.handles(address))
+    }
+
+    /// Begins a session on a connection's call substream, driven by a task of the node.
+    pub(crate) fn begin(
+        &self,
+        connection: Arc<dyn Connection>,
+        substream: Substream,
+        side: Side,
+    ) -> Link {
+        let (peer, remote, direction) =
+            (connection.peer(), connection.remote(), connection.direction());
+        let (session, driver) = connect(
+            substream,
+            side,
+            self.session.clone(),
+            (self.hello)(),
+            Some(peer),
+            self.serve.clone(),
+        );
+        let link = Link::new(session, peer, remote.clone(), direction);
+        self.peers.add(link.clone());
+        self.events.publish(Event::Connected { peer, address: remote, direction });
+        let (peers, events, ours) = (self.peers.clone(), self.events.clone(), link.clone());
+        self.tasks.spawn("session", async move {
+            let end = driver.await;
+            connection.close().await;
+            peers.remove(&ours);
+            events.publish(Event::Disconnected { peer, reason: end.to_string() });
+        });
+        link
+    }
+
+    async fn dial(
+        &self,
+        transport: &Arc<dyn Transport>,
+        peer: PeerId,
+        addresses: &[TransportAddr],
+    ) -> Result<Link, DialError> {
+        let attempt = Attempt::new(Stage::Pending, Direction::Outbound).peer(&peer);
+        self.gater.allow(&attempt).map_err(|reason| {
+            DialError::Refused { peer, reason: format!("by this node: {reason}"), certain: true }
+        })?;
+        let connection = transport.dial(peer, addresses).await?;
+        let substream = connection.open().await.map_err(|error| {
+            let reason = error.to_string();
+            DialError::Refused { peer, reason, certain: false }
+        })?;
+        Ok(self.begin(connection, substream, Side::Dialer))
+    }
+}
+
+/// Dials for the pool.
+#[derive(Clone)]
+pub(crate) struct NodeDialer {
+    pub(crate) swarm: SwarmHandle,
+    pub(crate) outside: Arc<Outside>,
+    /// The longest time for a dial, up to the other side's HELLO.
+    pub(crate) timeout: Duration,
+}
+
+impl fmt::Debug for NodeDialer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NodeDialer").field("timeout", &self.timeout).finish_non_exhaustive()
+    }
+}
+
+impl NodeDialer {
+    /// Dials one address and takes whoever answers there.
+    pub(crate) async fn dial_anybody(&self, address: TransportAddr) -> Result<Link, DialError> {
+        let reason = format!("{address}: no answer within {:?}", self.timeout);
+        let dial = async { self.greeted(self.swarm.dial(None, vec![address]).await?).await };
+        let timed_out = DialError::FailedAt { reason };
+        tokio::time::timeout(self.timeout, dial).await.unwrap_or(Err(timed_out))
+    }
+
+    /// Dials one peer at one address, past the pool, and says exactly why that failed.
+    pub(crate) async fn dial_known(
+        &self,
+        peer: PeerId,
+        address: TransportAddr,
+    ) -> Result<Link, DialError> {
+        self.dial(peer, vec![address]).await
+    }
+
+    /// Waits for the HELLO, which is how a peer says that it takes us.
+    async fn greeted(&self, link: Link) -> Result<Link, DialError> {
+        let peer = link.peer;
+        match link.session.ready().await {
+            Ok(_) => Ok(link),
+            Err(SessionEnd::Refused { reason, certain }) => {
+                Err(DialError::Refused { peer, reason, certain })
+            }
+            Err(end) => Err(DialError::Failed { peer, reason: end.to_string() }),
+        }
+    }
+
+    async fn dial_all(
+        &self,
+        peer: PeerId,
+        addresses: Vec<TransportAddr>,
+    ) -> Result<Link, DialError> {
+        let (custom, swarm): (Vec<_>, Vec<_>) = addresses
+            .into_iter()
+            .partition(|address| self.outside.transport_for(address).is_some());
+        let mut failed = None;
+        if let Some(transport) = custom.first().and_then(|first| self.outside.transport_for(first)) {
+            match self.outside.dial(transport, peer, &custom).await {
+                Ok(link) => return self.greeted(link).await,
+                Err(error) => failed = Some(error),
+            }
+        }
+        match (failed, swarm.is_empty()) {
+            (Some(error), true) => Err(error),
+            _ => self.greeted(self.swarm.dial(Some(peer), swarm).await?).await,
+        }
+    }
+}
+
+#[async_trait]
+impl Dialer for NodeDialer {
+    type Link = Link;
+
+    async fn dial(&self, peer: PeerId, addresses: Vec<TransportAddr>) -> Result<Link, DialError> {
+        let after = self.timeout;
+        let dial = self.dial_all(peer, addresses);
+        tokio::time::timeout(after, dial)
+            .await
+            .unwrap_or(Err(DialError::TimedOut { peer, after }))
+    }
+}

@@ -1,0 +1,325 @@
+//! The agents that live on a node, and how calls find them.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+use o_address::{Address, PeerId};
+use o_core::{Agent, CallError, Capability, IncomingCall, MethodSpec, Record};
+use o_protocol::{Serve, ServedCall};
+use tokio::sync::watch;
+
+use crate::{builtin::BuiltIn, tasks::Tasks};
+
+/// An agent and what is said about it.
+///
+/// ```
+/// use o_node::{Hosting, Methods};
+///
+/// let methods = Methods::new().unary("add", async |_, (a, b): (i64, i64)| Ok::<_, o_core::CallError>(a + b));
+/// let hosting = Hosting::new("o://math/adder".parse()?, methods).capability("math/add".parse()?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Hosting {
+    pub(crate) address: Address,
+    pub(crate) agent: Arc<dyn Agent>,
+    pub(crate) capabilities: Vec<Capability>,
+    pub(crate) description: Option<String>,
+    pub(crate) announced: bool,
+}
+
+impl fmt::Debug for Hosting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hosting")
+            .field("address", &self.address)
+            .field("capabilities", &self.capabilities)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Hosting {
+    /// An agent at an address, announced by its name.
+    pub fn new(address: Address, agent: impl Agent) -> Self {
+        Self {
+            address,
+            agent: Arc::new(agent),
+            capabilities: Vec::new(),
+            description: None,
+            announced: true,
+        }
+    }
+
+    /// Says what it is for, to people and models.
+    #[must_use]
+    pub fn description(mut self, description: impl Into<String>) -> Self {
+        self.description = Some(description.into());
+        self
+    }
+
+    /// Announces a capability too; at most [`Record::MAX_CAPABILITIES`].
+    #[must_use]
+    pub fn capability(mut self, capability: Capability) -> Self {
+        if !self.capabilities.contains(&capability) {
+            self.capabilities.push(capability);
+        }
+        self
+    }
+
+    /// Announces nothing: only who knows the address can call it.
+    #[must_use]
+    pub fn unannounced(mut self) -> Self {
+        self.announced = false;
+        self
+    }
+}
+
+/// Why an agent cannot be hosted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HostError {
+    /// Another agent has the address on this node.
+    #[error("{address} is hosted here already")]
+    Taken {
+        /// The address.
+        address: Address,
+    },
+    /// The address is `o://~` or below, or has a pin.
+    #[error("{address} cannot be hosted: it is reserved or pinned")]
+    Reserved {
+        /// The address.
+        address: Address,
+    },
+    /// A method has the name of a built-in one, a name over 128 bytes, or the name of another.
+    #[error("method `{method}` cannot be used: {reason}")]
+    BadMethod {
+        /// Its name.
+        method: String,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// A limit of the node or of a record.
+    #[error("too many {what}: {limit} at most")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// The limit.
+        limit: usize,
+    },
+}
+
+/// Counts of one agent.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) served: AtomicU64,
+    pub(crate) failed: AtomicU64,
+    pub(crate) running: AtomicUsize,
+}
+
+/// A hosted agent.
+#[derive(Debug)]
+pub(crate) struct Hosted {
+    pub(crate) hosting: Hosting,
+    pub(crate) counts: Counts,
+}
+
+impl Hosted {
+    pub(crate) fn methods(&self) -> Vec<MethodSpec> {
+        self.hosting.agent.methods()
+    }
+}
+
+/// All of them, by name. Watched by who announces them.
+#[derive(Debug)]
+pub(crate) struct Agents {
+    map: RwLock<HashMap<String, Arc<Hosted>>>,
+    limit: usize,
+    changed: watch::Sender<u64>,
+}
+
+impl Agents {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { map: RwLock::default(), limit, changed: watch::Sender::new(0) }
+    }
+
+    pub(crate) fn add(&self, hosting: Hosting) -> Result<(), HostError> {
+        check(&hosting)?;
+        let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
+        if map.contains_key(hosting.address.name()) {
+            return Err(HostError::Taken { address: hosting.address });
+        }
+        if map.len() >= self.limit {
+            return Err(HostError::TooMany { what: "agents", limit: self.limit });
+        }
+        let name = hosting.address.name().to_owned();
+        map.insert(name, Arc::new(Hosted { hosting, counts: Counts::default() }));
+        drop(map);
+        self.changed.send_modify(|version| *version += 1);
+        Ok(())
+    }
+
+    pub(crate) fn remove(&self, address: &Address) -> Option<Arc<Hosted>> {
+        let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
+        let removed = map.remove(address.name());
+        drop(map);
+        self.changed.send_modify(|version| *version += 1);
+        removed
+    }
+
+    pub(crate) fn get(&self, address: &Address) -> Option<Arc<Hosted>> {
+        let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+        map.get(address.name()).cloned()
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Hosted>> {
+        let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<_> = map.values().cloned().collect();
+        all.sort_by(|a, b| a.hosting.address.cmp(&b.hosting.address));
+        all
+    }
+
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+}
+
+fn check(hosting: &Hosting) -> Result<(), HostError> {
+    let address = &hosting.address;
+    if address.root().is_node() || address.pin().is_some() {
+        return Err(HostError::Reserved { address: address.clone() });
+    }
+    if hosting.capabilities.len() > Record::MAX_CAPABILITIES {
+        let limit = Record::MAX_CAPABILITIES;
+        return Err(HostError::TooMany { what: "capabilities", limit });
+    }
+    let methods = hosting.agent.methods();
+    if methods.len() > Record::MAX_METHODS {
+        return Err(HostError::TooMany { what: "methods", limit: Record::MAX_METHODS });
+    }
+    let mut names = std::collections::HashSet::new();
+    for method in &methods {
+        let reason = if BuiltIn::is_reserved(&method.name) {
+            "every agent has a built-in method of this name"
+        } else if method.name.is_empty() || method.name.len() > MethodSpec::MAX_NAME {
+            "a name has 1 to 128 bytes"
+        } else if !names.insert(method.name.clone()) {
+            "two methods have this name"
+        } else {
+            continue;
+        };
+        return Err(HostError::BadMethod { method: method.name.to_string(), reason });
+    }
+    Ok(())
+}
+
+/// Finds the agent for each call and lets a task of the node answer it.
+pub(crate) struct Dispatcher {
+    pub(crate) local: PeerId,
+    pub(crate) agents: Arc<Agents>,
+    pub(crate) builtin: Arc<BuiltIn>,
+    pub(crate) tasks: Tasks,
+    /// Calls served at once.
+    pub(crate) limit: usize,
+    pub(crate) running: Arc<AtomicUsize>,
+}
+
+/// One running call, counted as long as it lives.
+struct Running {
+    total: Arc<AtomicUsize>,
+    hosted: Option<Arc<Hosted>>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.total.fetch_sub(1, Ordering::Relaxed);
+        if let Some(hosted) = &self.hosted {
+            hosted.counts.running.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Dispatcher {
+    /// Who answers a call to `target`.
+    ///
+    /// # Errors
+    /// Nobody here has that name, or it is pinned to another node.
+    pub(crate) fn target(&self, target: &Address) -> Result<Target, CallError> {
+        let here = target.pin().is_none_or(|pin| pin == self.local);
+        if here && target.is_node() {
+            return Ok(Target { builtin: self.builtin.clone(), hosted: None });
+        }
+        match self.agents.get(target) {
+            Some(hosted) if here => {
+                Ok(Target { builtin: self.builtin.clone(), hosted: Some(hosted) })
+            }
+            _ => Err(CallError::NotFound { address: target.clone() }),
+        }
+    }
+
+    fn begin(&self, hosted: Option<Arc<Hosted>>) -> Result<Running, CallError> {
+        let running = self.running.fetch_add(1, Ordering::Relaxed);
+        if let Some(hosted) = &hosted {
+            hosted.counts.running.fetch_add(1, Ordering::Relaxed);
+        }
+        let guard = Running { total: self.running.clone(), hosted };
+        if running >= self.limit {
+            return Err(CallError::Busy { reason: format!("{} calls on this node", self.limit) });
+        }
+        Ok(guard)
+    }
+}
+
+impl Serve for Dispatcher {
+    fn serve(&self, call: ServedCall) {
+        let target = match self.target(&call.incoming().context.target) {
+            Ok(target) => target,
+            Err(error) => return call.refuse(&error),
+        };
+        match self.begin(target.hosted.clone()) {
+            Ok(running) => self.tasks.spawn("call", async move {
+                call.answer(&target).await;
+                drop(running);
+            }),
+            Err(error) => call.refuse(&error),
+        }
+    }
+}
+
+/// An agent with the built-in methods, or the node itself, which has only those.
+pub(crate) struct Target {
+    builtin: Arc<BuiltIn>,
+    hosted: Option<Arc<Hosted>>,
+}
+
+#[async_trait::async_trait]
+impl Agent for Target {
+    fn methods(&self) -> Vec<MethodSpec> {
+        let mut methods = self.hosted.as_ref().map_or_else(Vec::new, |hosted| hosted.methods());
+        methods.extend(BuiltIn::methods());
+        methods
+    }
+
+    async fn call(&self, call: IncomingCall) -> Result<o_core::Reply, CallError> {
+        if BuiltIn::is_reserved(&call.method) {
+            return self.builtin.call(self.hosted.as_deref(), &call);
+        }
+        let Some(hosted) = &self.hosted else {
+            return Err(CallError::UnknownMethod { method: call.method.to_string() });
+        };
+        let reply = hosted.hosting.agent.call(call).await;
+        let count = if reply.is_ok() { &hosted.counts.served } else { &hosted.counts.failed };
+        count.fetch_add(1, Ordering::Relaxed);
+        reply
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Target").field("hosted", &self.hosted).finish_non_exhaustive()
+    }
+}

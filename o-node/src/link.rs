@@ -1,0 +1,71 @@
+//! A live connection, as pool, resolver and callers see it.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use futures::{FutureExt, future::BoxFuture};
+use o_address::{Address, PeerId, TransportAddr};
+use o_core::{Direction, ErrorCode};
+use o_protocol::{Goodbye, SessionHandle, SessionStatus};
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+/// A connection whose call session is up. Clones are handles of one connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    pub(crate) session: SessionHandle,
+    pub(crate) peer: PeerId,
+    pub(crate) remote: Arc<TransportAddr>,
+    pub(crate) direction: Direction,
+    id: u64,
+}
+
+impl Link {
+    pub(crate) fn new(
+        session: SessionHandle,
+        peer: PeerId,
+        remote: TransportAddr,
+        direction: Direction,
+    ) -> Self {
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        Self { session, peer, remote: Arc::new(remote), direction, id }
+    }
+
+    /// Whether the peer said in its HELLO that it hosts this name.
+    pub(crate) fn hosts(&self, address: &Address) -> bool {
+        match self.session.status() {
+            SessionStatus::Ready(hello) => {
+                hello.hosted.iter().any(|hosted| hosted.name() == address.name())
+            }
+            _ => false,
+        }
+    }
+}
+
+impl o_pool::Link for Link {
+    fn id(&self) -> u64 {
+        self.id
+    }
+
+    fn is_alive(&self) -> bool {
+        self.session.is_open()
+    }
+
+    fn active_calls(&self) -> usize {
+        self.session.active_calls()
+    }
+
+    fn close(&self, reason: &'static str) {
+        self.session.goodbye(&Goodbye::new(ErrorCode::ShuttingDown, reason));
+    }
+
+    fn closed(&self) -> BoxFuture<'static, ()> {
+        let session = self.session.clone();
+        async move {
+            session.closed().await;
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,269 @@
+//! The node: a cheap handle that hosts, finds, calls, starts and stops.
+
+mod calling;
+mod running;
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError, RwLock},
+};
+
+use async_trait::async_trait;
+use o_address::{Address, PeerId, TransportAddr};
+use o_core::{
+    Event, EventStream, Events, Hook, Lifecycle, NodeState, ProviderStream, Query, StartError,
+    StopError,
+};
+use o_transport::Keypair;
+
+pub use self::calling::PeerCaller;
+use self::running::Running;
+use crate::{
+    builder::NodeBuilder,
+    config::{NodeConfig, Preset},
+    events::EventBus,
+    hosting::{Agents, HostError, Hosting},
+};
+
+/// A node on the network. Clones are handles of one node; it runs until [`o_core::Node::stop`] or
+/// until the last handle is dropped.
+///
+/// ```no_run
+/// use o_core::{CallError, Node as _};
+/// use o_node::{Hosting, Keypair, Methods, Node, Preset};
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let methods = Methods::new().unary("add", async |_, (a, b): (i64, i64)| Ok::<_, CallError>(a + b));
+/// let node = Node::builder(Keypair::generate(), Preset::Local)
+///     .max_connections(50)
+///     .host(Hosting::new("o://math/adder".parse()?, methods).capability("math/add".parse()?))
+///     .start()
+///     .await?;
+/// println!("listening on {:?}", node.listen_addresses());
+/// node.stop().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Node {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    keypair: Keypair,
+    config: NodeConfig,
+    parts: running::Parts,
+    agents: Arc<Agents>,
+    events: EventBus,
+    hooks: Vec<Arc<dyn Hook>>,
+    life: Mutex<Lifecycle>,
+    running: RwLock<Option<Arc<Running>>>,
+    /// Held by whoever starts or stops, so that a second stop waits for the first.
+    changing: tokio::sync::Mutex<()>,
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node")
+            .field("peer", &self.peer_id())
+            .field("state", &o_core::Node::state(self))
+            .finish_non_exhaustive()
+    }
+}
+
+impl Node {
+    /// Begins to put a node together from its key and a preset.
+    pub fn builder(keypair: Keypair, preset: Preset) -> NodeBuilder {
+        NodeBuilder::new(keypair, preset)
+    }
+
+    pub(crate) fn new(builder: NodeBuilder) -> Self {
+        let agents = Arc::new(Agents::new(builder.config.node.max_agents));
+        let parts = running::Parts {
+            gater: Arc::new(builder.gaters),
+            discovery: builder.discovery,
+            transports: builder.transports,
+            libp2p_transports: builder.libp2p_transports,
+        };
+        let inner = Inner {
+            keypair: builder.keypair,
+            config: builder.config,
+            parts,
+            agents,
+            events: EventBus::default(),
+            hooks: builder.hooks,
+            life: Mutex::default(),
+            running: RwLock::default(),
+            changing: tokio::sync::Mutex::default(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Who this is.
+    pub fn peer_id(&self) -> PeerId {
+        self.inner.keypair.peer_id()
+    }
+
+    /// The configuration that it was built with.
+    pub fn config(&self) -> &NodeConfig {
+        &self.inner.config
+    }
+
+    /// Where it listens now, each address with the peer id.
+    pub fn listen_addresses(&self) -> Vec<TransportAddr> {
+        self.running().map(|running| running.addresses.borrow().clone()).unwrap_or_default()
+    }
+
+    /// Hosts an agent, now or from the next start on.
+    ///
+    /// # Errors
+    /// The address is taken or reserved, a method's name cannot be used, or there are too many.
+    pub fn host(&self, hosting: Hosting) -> Result<(), HostError> {
+        let address = hosting.address.clone();
+        self.inner.agents.add(hosting)?;
+        self.inner.events.publish(Event::Hosted(address));
+        Ok(())
+    }
+
+    /// Hosts an agent no longer, and withdraws it; `false` if it was not hosted. Calls that run go
+    /// on.
+    pub fn unhost(&self, address: &Address) -> bool {
+        let removed = self.inner.agents.remove(address).is_some();
+        if removed {
+            self.inner.events.publish(Event::Withdrawn(address.clone()));
+        }
+        removed
+    }
+
+    /// The agents that are hosted here.
+    pub fn hosted(&self) -> Vec<Address> {
+        self.inner.agents.all().iter().map(|hosted| hosted.hosting.address.clone()).collect()
+    }
+
+    /// Looks for agents. Each is yielded once it has confirmed by itself, with its key, that it
+    /// matches; what does not confirm is left out. Dropping the stream ends the search.
+    pub fn find(&self, query: Query) -> ProviderStream {
+        use futures::StreamExt;
+        match self.running() {
+            Ok(running) => running.finder.confirmed(query),
+            Err(_) => futures::stream::iter([Err(o_core::DiscoveryError::Shutdown)]).boxed(),
+        }
+    }
+
+    /// What happens from now on.
+    pub fn events(&self) -> EventStream {
+        self.inner.events.subscribe()
+    }
+
+    /// Asks the gater again about every connection and closes those that it no longer allows. To
+    /// be called after a list or rule was edited.
+    ///
+    /// # Cancel safety
+    /// Dropping the future may leave the question asked.
+    pub async fn recheck_connections(&self) {
+        if let Ok(running) = self.running() {
+            running.swarm.recheck().await;
+        }
+    }
+
+    /// Numbers of the connection pool.
+    pub fn pool_stats(&self) -> Option<o_pool::PoolStats> {
+        self.running().ok().map(|running| running.pool.stats())
+    }
+
+    /// How many tasks of this node run: none once it has stopped.
+    pub fn task_count(&self) -> usize {
+        let running = self.inner.running.read().unwrap_or_else(PoisonError::into_inner);
+        running.as_ref().map_or(0, |running| running.tasks.count())
+    }
+
+    fn running(&self) -> Result<Arc<Running>, o_core::CallError> {
+        let running = self.inner.running.read().unwrap_or_else(PoisonError::into_inner);
+        running.clone().ok_or(o_core::CallError::ShuttingDown)
+    }
+
+    fn life(&self) -> std::sync::MutexGuard<'_, Lifecycle> {
+        self.inner.life.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_running(&self, running: Option<Arc<Running>>) -> Option<Arc<Running>> {
+        let mut slot = self.inner.running.write().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *slot, running)
+    }
+
+    async fn try_start(&self) -> Result<(), StartError> {
+        let inner = &self.inner;
+        inner.config.validate()?;
+        for hook in &inner.hooks {
+            hook.initialize().await.map_err(|source| StartError::Hook { source })?;
+        }
+        let (running, commands) = Running::begin(inner)?;
+        // From here on a failure, or dropping this future, must leave nothing behind.
+        let running = Arc::new(running);
+        self.set_running(Some(running.clone()));
+        let limit = inner.config.node.start_timeout;
+        let listening = running.listen(&inner.config, commands);
+        tokio::time::timeout(limit, listening)
+            .await
+            .unwrap_or(Err(StartError::TimedOut { after: limit }))?;
+        for hook in &inner.hooks {
+            hook.started().await.map_err(|source| StartError::Hook { source })?;
+        }
+        Ok(())
+    }
+
+    fn enter(&self, change: impl FnOnce(&mut Lifecycle)) {
+        let state = {
+            let mut life = self.life();
+            change(&mut life);
+            life.state()
+        };
+        self.inner.events.publish(Event::State(state));
+    }
+}
+
+#[async_trait]
+impl o_core::Node for Node {
+    async fn start(&self) -> Result<(), StartError> {
+        self.life().begin_start()?;
+        let _changing = self.inner.changing.lock().await;
+        self.inner.events.publish(Event::State(NodeState::Starting));
+        if let Err(error) = self.try_start().await {
+            if let Some(running) = self.set_running(None) {
+                running.abort().await;
+            }
+            self.enter(Lifecycle::stopped);
+            return Err(error);
+        }
+        if self.life().state() != NodeState::Starting {
+            return Err(StartError::Stopped);
+        }
+        self.enter(Lifecycle::started);
+        Ok(())
+    }
+
+    async fn stop(&self) -> Result<(), StopError> {
+        let begun = self.life().begin_stop();
+        let _changing = self.inner.changing.lock().await;
+        if !begun && self.life().state() != NodeState::Stopping {
+            return Ok(());
+        }
+        self.inner.events.publish(Event::State(NodeState::Stopping));
+        let mut outcome = Ok(());
+        let running = self.running().ok();
+        if let Some(running) = running {
+            outcome = running.drain(&self.inner.config).await;
+            running.abort().await;
+            self.set_running(None);
+        }
+        for hook in self.inner.hooks.iter().rev() {
+            hook.stopped().await;
+        }
+        self.enter(Lifecycle::stopped);
+        outcome
+    }
+
+    fn state(&self) -> NodeState {
+        self.life().state()
+    }
+}

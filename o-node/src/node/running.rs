@@ -1,0 +1,345 @@
+//! Everything that exists while a node runs: made at start, gone after stop.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
+
+use o_address::TransportAddr;
+use o_core::{
+    Attempt, Connection, ConnectionGater, Discovery, Direction, ErrorCode, Event, Events,
+    ListenError, Listener, Stage, StartError, StopError, Transport,
+};
+use o_discovery::{BootstrapDiscovery, MergedDiscovery};
+use o_gating::GaterChain;
+use o_pool::Pool;
+use o_protocol::{Goodbye, Hello, MAX_HOSTED, SessionEnd, Side, refuse};
+use o_transport::{EnvelopeVerifier, build_transport, probe_fixed_port};
+use tokio::sync::watch;
+
+use super::Inner;
+use crate::{
+    announce::{Announcer, withdraw},
+    builtin::BuiltIn,
+    config::NodeConfig,
+    dialer::{NodeDialer, Outside},
+    events::EventBus,
+    find::{Finder, RouteCache},
+    hosting::{Agents, Dispatcher},
+    peers::Peers,
+    route::NodeResolver,
+    swarm::{self, Listens, Shared, SwarmHandle, SwarmTask},
+    tasks::Tasks,
+};
+
+/// How long a refused peer of a custom transport may take to read why.
+const REFUSE_TIME: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// What the user brought.
+pub(super) struct Parts {
+    pub(super) gater: Arc<GaterChain>,
+    pub(super) discovery: Vec<Arc<dyn Discovery>>,
+    pub(super) transports: Vec<Arc<dyn Transport>>,
+    pub(super) libp2p_transports: Option<crate::raw::TransportFactory>,
+}
+
+/// One run of a node.
+pub(super) struct Running {
+    pub(super) tasks: Tasks,
+    pub(super) swarm: SwarmHandle,
+    pub(super) pool: Pool<NodeDialer>,
+    pub(super) dialer: NodeDialer,
+    pub(super) peers: Arc<Peers>,
+    pub(super) finder: Finder,
+    pub(super) resolver: NodeResolver,
+    pub(super) dispatcher: Arc<Dispatcher>,
+    pub(super) addresses: Arc<watch::Sender<Vec<TransportAddr>>>,
+    calls: Arc<AtomicUsize>,
+    builtin: Arc<BuiltIn>,
+    signer: Arc<dyn o_core::Signer>,
+    announcer: Mutex<Option<(Announcer, watch::Receiver<u64>)>>,
+    events: EventBus,
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running").field("tasks", &self.tasks).finish_non_exhaustive()
+    }
+}
+
+/// The HELLO of a node: its hosted addresses change, everything else does not.
+fn hello(config: &NodeConfig, agents: &Agents) -> Hello {
+    let mut hello = Hello::new(config.network.clone());
+    hello.agent = config.agent.as_str().into();
+    let announced = agents.all();
+    let announced = announced.iter().filter(|hosted| hosted.hosting.announced);
+    hello.hosted = announced.map(|h| h.hosting.address.clone()).take(MAX_HOSTED).collect();
+    hello
+}
+
+/// The queue that a Swarm task works off, and what it is made of, until it is spawned.
+pub(super) struct Pending(SwarmTask);
+
+impl Running {
+    /// Builds everything and opens nothing yet.
+    pub(super) fn begin(inner: &Inner) -> Result<(Self, Pending), StartError> {
+        let config = &inner.config;
+        let local = inner.keypair.peer_id();
+        let tasks = Tasks::default();
+        let peers = Arc::new(Peers::default());
+        let calls = Arc::new(AtomicUsize::new(0));
+        let builtin = Arc::new(BuiltIn {
+            peer: local,
+            network: config.network.clone(),
+            agent: config.agent.clone(),
+            agents: inner.agents.clone(),
+            peers: peers.clone(),
+            running: calls.clone(),
+            started: Instant::now(),
+            records: Mutex::default(),
+        });
+        let dispatcher = Arc::new(Dispatcher {
+            local,
+            agents: inner.agents.clone(),
+            builtin: builtin.clone(),
+            tasks: tasks.clone(),
+            limit: config.node.max_calls,
+            running: calls.clone(),
+        });
+        let gater: Arc<dyn ConnectionGater> = inner.parts.gater.clone();
+        let say_hello: Arc<dyn Fn() -> Hello + Send + Sync> = {
+            let (config, agents) = (config.clone(), inner.agents.clone());
+            Arc::new(move || hello(&config, &agents))
+        };
+        let outside = Arc::new(Outside {
+            transports: inner.parts.transports.clone(),
+            gater: gater.clone(),
+            serve: dispatcher.clone(),
+            hello: say_hello.clone(),
+            session: config.session.clone(),
+            tasks: tasks.clone(),
+            peers: peers.clone(),
+            events: inner.events.clone(),
+        });
+
+        let (handle, commands) = SwarmHandle::channel();
+        let dialer = NodeDialer {
+            swarm: handle.clone(),
+            outside,
+            timeout: config.node.dial_timeout,
+        };
+        let mut pool_config = config.pool.clone();
+        pool_config.max_connections =
+            pool_config.max_connections.min(config.limits.max_connections);
+        let (pool, maintain) = Pool::new(pool_config, dialer.clone())
+            .map_err(|error| StartError::Config { reason: error.to_string() })?;
+        tasks.spawn("pool", maintain);
+
+        let shared = Arc::new(Shared {
+            serve: dispatcher.clone(),
+            hello: Box::new(move || say_hello()),
+            session: config.session.clone(),
+            gater,
+        });
+        let custom = inner.parts.libp2p_transports.as_ref();
+        let custom = custom.map_or_else(Vec::new, |make| make(&inner.keypair));
+        let transport = build_transport(&config.transport, &inner.keypair, custom)
+            .map_err(|error| StartError::Transport { source: error.into() })?;
+        let built = swarm::build(config, &inner.keypair, transport, shared, tasks.clone())?;
+
+        let mut discovery = MergedDiscovery::new(config.discovery.clone());
+        for source in built.sources.into_iter().chain(inner.parts.discovery.clone()) {
+            discovery = discovery.with(source);
+        }
+        if !config.bootstrap.is_empty() {
+            let bootstrap = BootstrapDiscovery::new(config.bootstrap.iter().cloned())
+                .map_err(|error| StartError::Config { reason: error.to_string() })?;
+            discovery = discovery.with(bootstrap);
+        }
+        let discovery = Arc::new(discovery);
+        let finder = Finder {
+            discovery: discovery.clone(),
+            pool: pool.clone(),
+            peers: peers.clone(),
+            verifier: Arc::new(EnvelopeVerifier),
+            network: config.network.clone(),
+            timeout: config.node.confirm_timeout,
+            at_once: config.node.max_confirming,
+        };
+        let cache = RouteCache::new(config.node.route_lifetime, config.node.max_routes);
+        let resolver = NodeResolver {
+            local,
+            agents: inner.agents.clone(),
+            peers: peers.clone(),
+            cache: Arc::new(cache),
+            finder: finder.clone(),
+        };
+        let addresses = Arc::new(watch::Sender::new(Vec::new()));
+        let signer: Arc<dyn o_core::Signer> = Arc::new(inner.keypair.clone());
+        let announcer = Announcer {
+            agents: inner.agents.clone(),
+            builtin: builtin.clone(),
+            discovery,
+            signer: signer.clone(),
+            network: config.network.clone(),
+            lifetime: config.node.record_lifetime,
+            addresses: addresses.subscribe(),
+            events: inner.events.clone(),
+        };
+        let listens = Listens::new(local, addresses.clone());
+        let task = SwarmTask::new(
+            built.parts,
+            commands,
+            pool.clone(),
+            peers.clone(),
+            inner.events.clone(),
+            listens,
+        );
+        let running = Self {
+            tasks,
+            swarm: handle,
+            pool,
+            dialer,
+            peers,
+            finder,
+            resolver,
+            dispatcher,
+            addresses,
+            calls,
+            builtin,
+            signer,
+            announcer: Mutex::new(Some((announcer, inner.agents.changes()))),
+            events: inner.events.clone(),
+        };
+        Ok((running, Pending(task)))
+    }
+
+    /// Starts the Swarm task, opens every listener, begins to announce and reaches for the
+    /// bootstrap peers.
+    pub(super) async fn listen(
+        &self,
+        config: &NodeConfig,
+        Pending(task): Pending,
+    ) -> Result<(), StartError> {
+        self.tasks.spawn("swarm", task.run());
+        for address in &config.listen {
+            let failed = |source| StartError::Listen { address: address.clone(), source };
+            if let Some(transport) = self.dialer.outside.transport_for(address) {
+                let listener = transport.listen(address).await.map_err(failed)?;
+                self.accept(listener);
+                continue;
+            }
+            // libp2p sets SO_REUSEPORT: without this a second process would share the port.
+            if let Err(error) = probe_fixed_port(address) {
+                return Err(failed(match error.kind() {
+                    std::io::ErrorKind::AddrInUse => ListenError::InUse,
+                    _ => ListenError::Failed(error.into()),
+                }));
+            }
+            self.swarm.listen(address.clone()).await.map_err(failed)?;
+        }
+        let announcer = self.announcer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((announcer, changes)) = announcer {
+            self.tasks.spawn("announce", announcer.run(changes));
+        }
+        for address in &config.bootstrap {
+            if let Some(peer) = address.peer_id() {
+                let (pool, address) = (self.pool.clone(), address.clone());
+                self.tasks.spawn("bootstrap", async move {
+                    if let Err(error) = pool.acquire(peer, &[address]).await {
+                        tracing::warn!(%peer, %error, "bootstrap peer not reached");
+                    }
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the connections of a custom transport, through the same gater.
+    fn accept(&self, mut listener: Box<dyn Listener>) {
+        let address = listener.address().with_peer(&self.signer.peer());
+        self.addresses.send_modify(|all| all.push(address.clone()));
+        self.events.publish(Event::Listening(address));
+        let (outside, pool, tasks) =
+            (self.dialer.outside.clone(), self.pool.clone(), self.tasks.clone());
+        self.tasks.spawn("accept", async move {
+            while let Some(connection) = listener.accept().await {
+                let (outside, pool) = (outside.clone(), pool.clone());
+                tasks.spawn("handshake", admit(outside, pool, connection));
+            }
+        });
+    }
+
+    /// Says goodbye to everybody and waits for the calls that run.
+    pub(super) async fn drain(&self, config: &NodeConfig) -> Result<(), StopError> {
+        let records = {
+            let mut records = self.builtin.records.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *records).into_values().collect()
+        };
+        let lifetime = config.node.record_lifetime;
+        withdraw(records, &self.finder.discovery, &*self.signer, lifetime).await;
+        let after = config.node.drain;
+        let mut goodbye = Goodbye::new(ErrorCode::ShuttingDown, "the node is stopping");
+        goodbye.drain = after;
+        for link in self.peers.all() {
+            link.session.goodbye(&goodbye);
+        }
+        let active = || {
+            let links: usize = self.peers.all().iter().map(|link| link.session.active_calls()).sum();
+            links.max(self.calls.load(Ordering::Relaxed))
+        };
+        if Tasks::settle(after, || active() == 0).await {
+            return Ok(());
+        }
+        Err(StopError::Cancelled { calls: active(), after })
+    }
+
+    /// Ends every task and closes every socket.
+    pub(super) async fn abort(&self) {
+        for link in self.peers.all() {
+            link.session.close(SessionEnd::Finished);
+        }
+        // The last words of each session need a moment on the wire.
+        Tasks::settle(std::time::Duration::from_secs(1), || self.peers.all().is_empty()).await;
+        self.pool.close_all();
+        self.swarm.shutdown().await;
+        self.tasks.shutdown().await;
+        self.addresses.send_replace(Vec::new());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.tasks.cancel();
+    }
+}
+
+/// One connection of a custom transport: the gater's question, and its call substream.
+async fn admit(outside: Arc<Outside>, pool: Pool<NodeDialer>, connection: Arc<dyn Connection>) {
+    let (peer, remote) = (connection.peer(), connection.remote());
+    let attempt = Attempt::new(Stage::Established, Direction::Inbound).peer(&peer).remote(&remote);
+    let allowed = outside.gater.allow(&attempt);
+    let substream = match connection.accept().await {
+        Ok(substream) => substream,
+        Err(error) => {
+            tracing::debug!(%peer, %error, "no call substream");
+            return;
+        }
+    };
+    if let Err(reason) = allowed {
+        let goodbye = Goodbye::new(ErrorCode::Refused, reason.to_string());
+        let (peer, direction) = (Some(peer), Direction::Inbound);
+        outside.events.publish(Event::Denied { peer, direction, reason });
+        refuse(substream, &goodbye, REFUSE_TIME).await;
+        connection.close().await;
+        return;
+    }
+    let link = outside.begin(connection, substream, Side::Listener);
+    if pool.adopt(peer, link, Direction::Inbound).is_err() {
+        tracing::debug!(%peer, "the pool takes no more connections");
+    }
+}

@@ -1,0 +1,156 @@
+//! From a name to the connections that lead to it.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use futures::StreamExt;
+use o_address::{Address, TransportAddr};
+use o_core::{
+    CallError, DialError, DiscoveryError, Query, ResolveError, Resolver, Route, Source,
+};
+use o_pool::AcquireError;
+
+use crate::{
+    find::{Finder, RouteCache},
+    hosting::Agents,
+    peers::Peers,
+};
+
+/// Asks, in this order: what is hosted here, who is connected, what was found lately, discovery.
+#[derive(Clone, Debug)]
+pub(crate) struct NodeResolver {
+    pub(crate) local: o_address::PeerId,
+    pub(crate) agents: Arc<Agents>,
+    pub(crate) peers: Arc<Peers>,
+    pub(crate) cache: Arc<RouteCache>,
+    pub(crate) finder: Finder,
+}
+
+fn route(peer: o_address::PeerId, addresses: Vec<TransportAddr>, source: Source) -> Route {
+    Route { peer, addresses, source, age: Duration::ZERO }
+}
+
+impl NodeResolver {
+    /// What is known without asking anybody.
+    fn known(&self, address: &Address) -> Vec<Route> {
+        let here = address.pin().is_none_or(|pin| pin == self.local);
+        if here && (address.is_node() || self.agents.get(address).is_some()) {
+            return vec![route(self.local, Vec::new(), Source::Local)];
+        }
+        if let Some(pin) = address.pin()
+            && self.peers.get(&pin).is_some()
+        {
+            return vec![route(pin, Vec::new(), Source::Connected)];
+        }
+        let hosting = self.peers.hosting(address).into_iter();
+        let hosting = hosting.filter(|link| address.pin().is_none_or(|pin| pin == link.peer));
+        let mut routes: Vec<Route> =
+            hosting.map(|link| route(link.peer, Vec::new(), Source::Connected)).collect();
+        routes.dedup_by_key(|route| route.peer);
+        if routes.is_empty() {
+            routes.extend(self.cache.get(address));
+        }
+        routes
+    }
+
+    /// Asks discovery, and takes the first that confirms.
+    async fn search(&self, address: &Address) -> Result<Vec<Route>, SearchError> {
+        let mut findings = self.finder.find(Query::Name(address.without_pin()));
+        let mut unreachable = None;
+        while let Some(finding) = findings.next().await {
+            match finding {
+                Ok(Ok(provider)) if address.pin().is_none_or(|pin| pin == provider.peer) => {
+                    let source = provider.sources.first().copied().unwrap_or(Source::Dht);
+                    let addresses = provider.addresses;
+                    let found = Route { peer: provider.peer, addresses, source, age: provider.age };
+                    self.cache.put(address, found.clone());
+                    return Ok(vec![found]);
+                }
+                Ok(Ok(_)) => {}
+                Ok(Err(unconfirmed)) => {
+                    let peer = unconfirmed.peer;
+                    unreachable.get_or_insert(format!("{}: {}", peer.short(), unconfirmed.error));
+                }
+                Err(source) if unreachable.is_none() => {
+                    return Err(SearchError::Discovery(source));
+                }
+                Err(error) => tracing::debug!(%error, "a search failed"),
+            }
+        }
+        Err(unreachable.map_or(SearchError::NotFound, SearchError::Unreachable))
+    }
+
+    /// Routes for a call.
+    ///
+    /// # Errors
+    /// Not found, found but unreachable, or nobody to ask.
+    pub(crate) async fn routes(&self, address: &Address) -> Result<Vec<Route>, CallError> {
+        let known = self.known(address);
+        if !known.is_empty() {
+            return Ok(known);
+        }
+        let address = address.clone();
+        match self.search(&address).await {
+            Ok(routes) => Ok(routes),
+            Err(SearchError::Unreachable(reason)) => Err(CallError::Unreachable { address, reason }),
+            Err(SearchError::Discovery(DiscoveryError::NoNetwork)) => {
+                let reason = "no network: no peer is known that could be asked".into();
+                Err(CallError::Unreachable { address, reason })
+            }
+            Err(SearchError::Discovery(DiscoveryError::Busy { limit })) => {
+                Err(CallError::Busy { reason: limit.into() })
+            }
+            Err(SearchError::Discovery(DiscoveryError::Shutdown)) => Err(CallError::ShuttingDown),
+            Err(SearchError::NotFound | SearchError::Discovery(_)) => {
+                Err(CallError::NotFound { address })
+            }
+        }
+    }
+}
+
+enum SearchError {
+    NotFound,
+    /// Somebody was found and did not answer.
+    Unreachable(String),
+    Discovery(DiscoveryError),
+}
+
+#[async_trait]
+impl Resolver for NodeResolver {
+    async fn resolve(&self, address: &Address) -> Result<Vec<Route>, ResolveError> {
+        let known = self.known(address);
+        if !known.is_empty() {
+            return Ok(known);
+        }
+        let address = address.clone();
+        self.search(&address).await.map_err(|error| match error {
+            SearchError::Discovery(source) => ResolveError::Discovery { address, source },
+            SearchError::NotFound | SearchError::Unreachable(_) => {
+                ResolveError::NotFound { address }
+            }
+        })
+    }
+}
+
+/// What a connection that could not be had means for a call to `address`.
+pub(crate) fn call_error(error: &AcquireError, address: &Address) -> CallError {
+    match error {
+        AcquireError::Dial(error) => dial_error(error, address),
+        AcquireError::Busy { limit } => CallError::Busy { reason: format!("{limit} is reached") },
+        _ => CallError::ShuttingDown,
+    }
+}
+
+/// What a failed dial means for a call to `address`.
+pub(crate) fn dial_error(error: &DialError, address: &Address) -> CallError {
+    match error {
+        DialError::Refused { peer, reason, certain } => {
+            CallError::Refused { peer: Some(*peer), reason: reason.clone(), certain: *certain }
+        }
+        DialError::Busy { limit } => CallError::Busy { reason: format!("{limit} is reached") },
+        DialError::Shutdown => CallError::ShuttingDown,
+        other => {
+            CallError::Unreachable { address: address.clone(), reason: other.to_string() }
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! The Swarm task: it dials, listens, discovers and gates. Bytes of calls never pass it.
+//!
+//! The select names what happened, a plain function acts. Nothing in here waits for anything else.
+
+mod behaviour;
+mod calls;
+#[cfg(feature = "kad")]
+mod dht;
+mod dial;
+mod handle;
+mod limits;
+mod listen;
+#[cfg(feature = "mdns")]
+mod mdns;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures::StreamExt;
+use libp2p::{
+    Swarm,
+    swarm::{SwarmEvent, dial_opts::DialOpts},
+};
+use o_core::{DenyReason, Direction, Event, Events};
+use o_pool::Pool;
+use o_transport::{from_multiaddr, from_peer_id, to_multiaddr, to_peer_id};
+use tokio::sync::mpsc;
+
+pub(crate) use self::{behaviour::build, calls::Shared, handle::SwarmHandle, listen::Listens};
+use self::{
+    behaviour::{Behaviour, BehaviourEvent},
+    calls::Denied,
+    dial::Dials,
+    handle::{Command, DialCommand},
+};
+use crate::{dialer::NodeDialer, events::EventBus, link::Link, peers::Peers};
+
+/// How often time-outs of discovery are looked at.
+const TICK: Duration = Duration::from_secs(1);
+
+/// What the Swarm task is made of; see [`build`].
+pub(crate) struct Parts {
+    pub(crate) swarm: Swarm<Behaviour>,
+    sources: Sources,
+}
+
+/// The states of the sources of discovery that are turned on.
+struct Sources {
+    #[cfg(feature = "kad")]
+    dht: Option<dht::Dht>,
+    #[cfg(feature = "mdns")]
+    mdns: Option<o_discovery::swarm::mdns::State>,
+}
+
+impl Sources {
+    /// The next command for one of them; waits for ever where there is none.
+    async fn next(&mut self) -> Input {
+        #[cfg(feature = "kad")]
+        return dht::next(&mut self.dht).await;
+        #[cfg(not(feature = "kad"))]
+        std::future::pending().await
+    }
+}
+
+/// Owner of the Swarm.
+pub(crate) struct SwarmTask {
+    parts: Parts,
+    commands: mpsc::Receiver<Command>,
+    pool: Pool<NodeDialer>,
+    peers: Arc<Peers>,
+    events: EventBus,
+    dials: Dials,
+    listens: Listens,
+    /// Connections with a call session, to be told apart when they end.
+    links: std::collections::HashMap<libp2p::swarm::ConnectionId, Link>,
+}
+
+enum Input {
+    Command(Command),
+    Swarm(Box<SwarmEvent<BehaviourEvent>>),
+    #[cfg(feature = "kad")]
+    Dht(o_discovery::swarm::dht::Command),
+    Tick,
+}
+
+impl SwarmTask {
+    pub(crate) fn new(
+        parts: Parts,
+        commands: mpsc::Receiver<Command>,
+        pool: Pool<NodeDialer>,
+        peers: Arc<Peers>,
+        events: EventBus,
+        listens: Listens,
+    ) -> Self {
+        let dials = Dials::default();
+        let links = std::collections::HashMap::new();
+        Self { parts, commands, pool, peers, events, dials, listens, links }
+    }
+
+    /// Runs until every handle is gone or the node stops.
+    pub(crate) async fn run(mut self) {
+        let mut tick = tokio::time::interval(TICK);
+        loop {
+            let input = tokio::select! {
+                biased;
+                command = self.commands.recv() => match command {
+                    Some(Command::Shutdown) | None => break,
+                    Some(command) => Input::Command(command),
+                },
+                input = self.parts.sources.next() => input,
+                event = self.parts.swarm.select_next_some() => Input::Swarm(Box::new(event)),
+                _ = tick.tick() => Input::Tick,
+            };
+            self.handle(input);
+        }
+    }
+
+    fn handle(&mut self, input: Input) {
+        match input {
+            Input::Command(Command::Dial(dial)) => self.dial(dial),
+            Input::Command(Command::Listen(listen)) => {
+                self.listens.start(&mut self.parts.swarm, listen);
+            }
+            Input::Command(Command::Recheck) => self.recheck(),
+            Input::Command(Command::Shutdown) => {}
+            Input::Swarm(event) => self.on_swarm(*event),
+            #[cfg(feature = "kad")]
+            Input::Dht(command) => self.parts.on_dht_command(command, Instant::now()),
+            Input::Tick => self.parts.on_tick(Instant::now()),
+        }
+    }
+
+    fn dial(&mut self, dial: DialCommand) {
+        let addresses = dial.addresses.iter().filter_map(|address| to_multiaddr(address).ok());
+        let opts = match dial.peer {
+            Some(peer) => {
+                let Ok(peer) = to_peer_id(&peer) else {
+                    return dial.fail(o_core::DialError::NoAddresses { peer });
+                };
+                DialOpts::peer_id(peer)
+                    .condition(libp2p::swarm::dial_opts::PeerCondition::Always)
+                    .addresses(addresses.collect())
+                    .extend_addresses_through_behaviour()
+                    .build()
+            }
+            None => {
+                let mut addresses = addresses;
+                let Some(address) = addresses.next() else { return };
+                DialOpts::unknown_peer_id().address(address).build()
+            }
+        };
+        let connection = opts.connection_id();
+        // Before `dial`: a dial that is refused at once is reported by an event as well.
+        self.dials.insert(connection, dial);
+        if let Err(error) = self.parts.swarm.dial(opts) {
+            self.dials.failed(connection, error);
+        }
+    }
+
+    fn on_swarm(&mut self, event: SwarmEvent<BehaviourEvent>) {
+        match event {
+            SwarmEvent::Behaviour(event) => self.on_behaviour(event),
+            SwarmEvent::ConnectionClosed { peer_id, connection_id, cause, .. } => {
+                self.dials.closed(connection_id, &peer_id);
+                let reason = cause.map_or_else(
+                    || "closed".to_owned(),
+                    |cause| o_transport::flatten_error(&cause),
+                );
+                self.unlink(connection_id, reason);
+            }
+            SwarmEvent::OutgoingConnectionError { connection_id, peer_id, error } => {
+                let reason = denied_reason(match &error {
+                    libp2p::swarm::DialError::Denied { cause } => Some(cause),
+                    _ => None,
+                });
+                if let Some(reason) = reason {
+                    let peer = peer_id.and_then(|peer| from_peer_id(&peer).ok());
+                    let direction = Direction::Outbound;
+                    self.events.publish(Event::Denied { peer, direction, reason });
+                }
+                self.dials.failed(connection_id, error);
+            }
+            SwarmEvent::IncomingConnectionError { error, peer_id, .. } => {
+                let reason = denied_reason(match &error {
+                    libp2p::swarm::ListenError::Denied { cause } => Some(cause),
+                    _ => None,
+                });
+                if let Some(reason) = reason {
+                    let peer = peer_id.and_then(|peer| from_peer_id(&peer).ok());
+                    let direction = Direction::Inbound;
+                    self.events.publish(Event::Denied { peer, direction, reason });
+                } else {
+                    tracing::debug!(error = %o_transport::flatten_error(&error), "inbound connection failed");
+                }
+            }
+            other => self.listens.on_event(other, &self.events),
+        }
+    }
+
+    fn on_behaviour(&mut self, event: BehaviourEvent) {
+        match event {
+            BehaviourEvent::Calls(event) => self.on_calls(event),
+            BehaviourEvent::Identify(event) => self.parts.on_identify(event, Instant::now()),
+            #[cfg(feature = "kad")]
+            BehaviourEvent::Dht(event) => self.parts.on_dht_event(event, Instant::now()),
+            #[cfg(feature = "mdns")]
+            BehaviourEvent::Mdns(event) => self.parts.on_mdns_event(event),
+            other => tracing::trace!(?other, "event of a behaviour"),
+        }
+    }
+
+    fn on_calls(&mut self, event: calls::Event) {
+        match event {
+            calls::Event::Opened { connection, peer, session, remote, direction } => {
+                let (Ok(peer), Ok(remote)) = (from_peer_id(&peer), from_multiaddr(&remote)) else {
+                    return;
+                };
+                let link = Link::new(session, peer, remote, direction);
+                self.links.insert(connection, link.clone());
+                self.peers.add(link.clone());
+                let address = (*link.remote).clone();
+                self.events.publish(Event::Connected { peer, address, direction });
+                // Nobody waits for it: it was dialed by the other side, or by discovery.
+                if let Some(link) = self.dials.opened(connection, link)
+                    && self.pool.adopt(peer, link, direction).is_err()
+                {
+                    tracing::debug!(%peer, "the pool takes no more connections");
+                }
+            }
+            calls::Event::Ended { connection, end } => {
+                self.unlink(connection, end.to_string());
+            }
+            calls::Event::Unsupported { connection, peer } => {
+                self.dials.unsupported(connection, &peer);
+            }
+            calls::Event::Refused { peer, reason } => {
+                let peer = from_peer_id(&peer).ok();
+                let direction = Direction::Inbound;
+                self.events.publish(Event::Denied { peer, direction, reason });
+            }
+        }
+    }
+
+    fn unlink(&mut self, connection: libp2p::swarm::ConnectionId, reason: String) {
+        if let Some(link) = self.links.remove(&connection) {
+            self.peers.remove(&link);
+            self.pool.forget(&link.peer, &link);
+            self.events.publish(Event::Disconnected { peer: link.peer, reason });
+        }
+    }
+
+    /// Asks the gater again about every connection, after its rules were changed.
+    fn recheck(&mut self) {
+        let gate = &self.parts.swarm.behaviour().calls;
+        for link in self.links.values() {
+            let (Ok(peer), Ok(remote)) = (to_peer_id(&link.peer), to_multiaddr(&link.remote)) else {
+                continue;
+            };
+            if let Err(reason) = gate.recheck(&peer, &remote, link.direction) {
+                let goodbye =
+                    o_protocol::Goodbye::new(o_core::ErrorCode::Refused, reason.to_string());
+                link.session.goodbye(&goodbye);
+                link.session.close(o_protocol::SessionEnd::Refused {
+                    reason: reason.to_string(),
+                    certain: true,
+                });
+                let (peer, direction) = (Some(link.peer), link.direction);
+                self.events.publish(Event::Denied { peer, direction, reason });
+            }
+        }
+    }
+}
+
+fn denied_reason(cause: Option<&libp2p::swarm::ConnectionDenied>) -> Option<DenyReason> {
+    o_transport::find_cause::<Denied>(cause?).map(|denied| denied.0.clone())
+}

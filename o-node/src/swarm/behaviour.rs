@@ -1,0 +1,98 @@
+//! What the Swarm is composed of, and how it is built.
+
+use std::sync::Arc;
+
+#[cfg(any(feature = "kad", feature = "mdns"))]
+use libp2p::swarm::behaviour::toggle::Toggle;
+use libp2p::{
+    Swarm, identify, ping,
+    swarm::{Config, NetworkBehaviour},
+};
+use o_core::{Discovery, StartError};
+use o_transport::{BoxedTransport, Keypair};
+
+use super::{Parts, Sources, calls, limits};
+use crate::{config::NodeConfig, tasks::Tasks};
+
+/// Every behaviour of a node. Limits come first: nothing behind them sees what they deny.
+#[derive(NetworkBehaviour)]
+pub(crate) struct Behaviour {
+    pub(super) limits: limits::Behaviour,
+    pub(super) calls: calls::Behaviour,
+    pub(super) identify: identify::Behaviour,
+    pub(super) ping: ping::Behaviour,
+    #[cfg(feature = "kad")]
+    pub(super) dht: Toggle<o_discovery::swarm::dht::Behaviour>,
+    #[cfg(feature = "mdns")]
+    pub(super) mdns: Toggle<o_discovery::swarm::mdns::Behaviour>,
+}
+
+/// The parts of the Swarm task, and the sources of discovery that it drives.
+pub(crate) struct Built {
+    pub(crate) parts: Parts,
+    pub(crate) sources: Vec<Arc<dyn Discovery>>,
+}
+
+/// Builds the Swarm from configuration. Must run inside the runtime.
+pub(crate) fn build(
+    config: &NodeConfig,
+    keypair: &Keypair,
+    transport: BoxedTransport,
+    shared: Arc<calls::Shared>,
+    tasks: Tasks,
+) -> Result<Built, StartError> {
+    let local = keypair.libp2p().public();
+    let peer = local.to_peer_id();
+    // Not `new_with_signed_peer_record`: JavaScript peers cannot read that envelope.
+    let identify = identify::Config::new("/o/1".into(), local).with_agent_version(config.agent.clone());
+    #[cfg_attr(not(any(feature = "kad", feature = "mdns")), expect(unused_mut, reason = "features"))]
+    let mut sources: Vec<Arc<dyn Discovery>> = Vec::new();
+    #[cfg(feature = "kad")]
+    let (dht_behaviour, dht) = super::dht::build(config, keypair, &mut sources);
+    #[cfg(feature = "mdns")]
+    let (mdns_behaviour, mdns) = super::mdns::build(config, peer, &mut sources)?;
+    let behaviour = Behaviour {
+        limits: limits::Behaviour::new(config.limits.clone()),
+        calls: calls::Behaviour::new(shared),
+        identify: identify::Behaviour::new(identify),
+        ping: ping::Behaviour::new(ping::Config::new().with_interval(std::time::Duration::from_secs(30))),
+        #[cfg(feature = "kad")]
+        dht: dht_behaviour.into(),
+        #[cfg(feature = "mdns")]
+        mdns: mdns_behaviour.into(),
+    };
+    // A connection without a call session is discovery's, or nobody's: ten seconds will do.
+    let swarm_config = Config::with_executor(tasks)
+        .with_idle_connection_timeout(std::time::Duration::from_secs(10));
+    let swarm = Swarm::new(transport, behaviour, peer, swarm_config);
+    let sources_driven = Sources {
+        #[cfg(feature = "kad")]
+        dht,
+        #[cfg(feature = "mdns")]
+        mdns,
+    };
+    let parts = Parts {
+        swarm,
+        sources: sources_driven,
+    };
+    Ok(Built { parts, sources })
+}
+
+impl Parts {
+    /// What identify learned goes to the table.
+    pub(super) fn on_identify(&mut self, event: identify::Event, now: std::time::Instant) {
+        let identify::Event::Received { peer_id, info, .. } = event else { return };
+        tracing::trace!(%peer_id, agent = info.agent_version, "identified");
+        #[cfg(feature = "kad")]
+        self.on_dht_identify(peer_id, &info.protocols, &info.listen_addrs, now);
+        #[cfg(not(feature = "kad"))]
+        let _ = now;
+    }
+
+    /// Time-outs of discovery.
+    pub(super) fn on_tick(&mut self, now: std::time::Instant) {
+        #[cfg(feature = "kad")]
+        self.on_dht_tick(now);
+        let _ = now;
+    }
+}

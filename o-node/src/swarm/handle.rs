@@ -1,0 +1,80 @@
+//! Asking the Swarm task for things.
+
+use o_address::{PeerId, TransportAddr};
+use o_core::{DialError, ListenError};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::link::Link;
+
+/// Commands that may wait for the Swarm task.
+const QUEUE: usize = 256;
+
+/// A connection whose call session has begun; its HELLO may still be on its way.
+pub(crate) type Opened = Result<Link, DialError>;
+
+#[derive(Debug)]
+pub(crate) enum Command {
+    Dial(DialCommand),
+    Listen(ListenCommand),
+    Recheck,
+    Shutdown,
+}
+
+#[derive(Debug)]
+pub(crate) struct DialCommand {
+    /// Whom; `None` dials the one address and takes whoever answers.
+    pub(crate) peer: Option<PeerId>,
+    pub(crate) addresses: Vec<TransportAddr>,
+    pub(crate) reply: oneshot::Sender<Opened>,
+}
+
+impl DialCommand {
+    pub(super) fn fail(self, error: DialError) {
+        // Whoever asked may have gone.
+        let _ = self.reply.send(Err(error));
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct ListenCommand {
+    pub(crate) address: TransportAddr,
+    pub(crate) reply: oneshot::Sender<Result<TransportAddr, ListenError>>,
+}
+
+/// Asks the Swarm task. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct SwarmHandle(mpsc::Sender<Command>);
+
+impl SwarmHandle {
+    pub(crate) fn channel() -> (Self, mpsc::Receiver<Command>) {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        (Self(sender), receiver)
+    }
+
+    pub(crate) async fn dial(&self, peer: Option<PeerId>, addresses: Vec<TransportAddr>) -> Opened {
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Dial(DialCommand { peer, addresses, reply });
+        self.0.send(command).await.map_err(|_| DialError::Shutdown)?;
+        answer.await.unwrap_or(Err(DialError::Shutdown))
+    }
+
+    /// Listens, and returns the address with the port that was given.
+    pub(crate) async fn listen(&self, address: TransportAddr) -> Result<TransportAddr, ListenError> {
+        let (reply, answer) = oneshot::channel();
+        let closed = || ListenError::Failed("the node has shut down".into());
+        let command = Command::Listen(ListenCommand { address, reply });
+        self.0.send(command).await.map_err(|_| closed())?;
+        answer.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    /// Asks the gater again about every connection.
+    pub(crate) async fn recheck(&self) {
+        // A Swarm task that has ended has no connections.
+        let _ = self.0.send(Command::Recheck).await;
+    }
+
+    pub(crate) async fn shutdown(&self) {
+        // It may have ended already.
+        let _ = self.0.send(Command::Shutdown).await;
+    }
+}

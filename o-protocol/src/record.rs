@@ -1,0 +1,295 @@
+//! Signed records and tombstones: their bytes, and what must hold before they are believed.
+//!
+//! # Layout
+//! Both travel in an envelope as `o_core::Signer` makes it, over the domain `o-record/1`. The payload
+//! type of a record is `/o-record/1`, of a tombstone `/o-tombstone/1`, both as ASCII. The envelope has
+//! at most 65536 bytes.
+//!
+//! The payload is a CBOR map with unsigned integers as keys. It is written with the keys in ascending
+//! order, definite lengths and the shortest form of every integer and length.
+//!
+//! | key | value | in a tombstone |
+//! |---|---|---|
+//! | 1 | network id: text | yes |
+//! | 2 | address: text, without a pin, not below `o://~` | yes |
+//! | 3 | peer id: byte string, the multihash; the signer's | yes |
+//! | 4 | sequence number: unsigned, up to 2^64 - 1 | yes |
+//! | 5 | made at: unsigned, seconds since 1970 | yes |
+//! | 6 | holds for: unsigned, seconds, up to 2^32 - 1; more than 48 hours count as 48 hours | yes |
+//! | 7 | transport addresses: array of at most 16 texts | |
+//! | 8 | capabilities: array of at most 100 texts | yes |
+//! | 9 | methods: array of at most 256 arrays `[name, shape, hash]`: text of 1 to 128 bytes, the wire number of the shape, byte string of 32 bytes | |
+//!
+//! A writer writes all of its keys. A reader takes an array that is absent for an empty one, and
+//! ignores unknown keys from 0 up and further items of a method. It refuses unknown negative keys,
+//! which are how a later version says that the rest must not be believed without them, keys of
+//! another type, a key that occurs twice, and tags.
+//!
+//! A reader checks the signature over the bytes as they came, and relays those; it never encodes a
+//! payload again. It goes by the *content* of a verified payload, not by its order of keys.
+
+mod payload;
+#[cfg(test)]
+mod tests;
+
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use o_address::{Address, PeerId};
+use o_core::{
+    Capability, MethodSpec, NetworkId, Record, RecordTimes, SignError, SignedRecord,
+    SignedTombstone, Signer, Tombstone, Verifier, VerifyError,
+};
+use sha2::{Digest, Sha256};
+
+use crate::cbor::{self, DecodeError, EncodeError, Limits};
+
+/// The domain over which records and tombstones are signed.
+const RECORD_DOMAIN: &str = "o-record/1";
+/// What an envelope says that it holds when that is a record.
+const RECORD_PAYLOAD_TYPE: &[u8] = b"/o-record/1";
+/// What an envelope says that it holds when that is a tombstone.
+const TOMBSTONE_PAYLOAD_TYPE: &[u8] = b"/o-tombstone/1";
+
+/// Room for what later versions may nest below keys that this one ignores.
+const LIMITS: Limits = Limits {
+    max_bytes: Record::MAX_SIGNED,
+    max_depth: 16,
+};
+
+/// Why a record or tombstone was not signed, or is not believed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// The signed form is too large.
+    #[error("{length} signed bytes are more than {limit}")]
+    TooLarge {
+        /// Its length, in bytes.
+        length: usize,
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// The envelope proves nothing.
+    #[error("the envelope cannot be verified")]
+    Envelope(#[source] VerifyError),
+    /// The key did not sign.
+    #[error("it cannot be signed")]
+    Sign(#[source] SignError),
+    /// What was signed has not the layout.
+    #[error("the payload cannot be read")]
+    Payload(#[source] DecodeError),
+    /// It could not be written.
+    #[error("the payload cannot be written")]
+    Encode(#[source] EncodeError),
+    /// One peer signed what another one is said to say.
+    #[error("it is about {named} and signed by {signer}")]
+    WrongPeer {
+        /// Who signed.
+        signer: PeerId,
+        /// Who stands in it.
+        named: PeerId,
+    },
+    /// It belongs to another network.
+    #[error("it belongs to the network {found}")]
+    WrongNetwork {
+        /// That network.
+        found: NetworkId,
+    },
+    /// It no longer holds.
+    #[error("it has expired")]
+    Expired,
+    /// More entries than a record may have.
+    #[error("more than {limit} {what}")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many it may have.
+        limit: usize,
+    },
+    /// Nothing may be announced under `o://~`.
+    #[error("the name {address} is reserved")]
+    Reserved {
+        /// The name.
+        address: Address,
+    },
+    /// A name is announced without a pin: who announces it says who it is.
+    #[error("the name {address} has a pin")]
+    Pinned {
+        /// The name.
+        address: Address,
+    },
+    /// A method's name is empty or too long.
+    #[error("a method's name is not 1 to 128 bytes long")]
+    MethodName,
+}
+
+/// Signs a record.
+///
+/// # Errors
+/// A record that others would not believe for its content, and a key that does not sign.
+pub fn sign_record(record: &Record, signer: &dyn Signer) -> Result<SignedRecord, RecordError> {
+    check_subject(&record.address, record.peer, signer.peer())?;
+    check_record(record)?;
+    let payload = cbor::to_vec(&payload::of_record(record)).map_err(RecordError::Encode)?;
+    let envelope = sign(signer, RECORD_PAYLOAD_TYPE, &payload)?;
+    Ok(SignedRecord::new_verified(record.clone(), envelope))
+}
+
+/// Signs a tombstone.
+///
+/// # Errors
+/// A tombstone that others would not believe for its content, and a key that does not sign.
+pub fn sign_tombstone(
+    tombstone: &Tombstone,
+    signer: &dyn Signer,
+) -> Result<SignedTombstone, RecordError> {
+    check_subject(&tombstone.address, tombstone.peer, signer.peer())?;
+    check_capabilities(&tombstone.capabilities)?;
+    let payload = cbor::to_vec(&payload::of_tombstone(tombstone)).map_err(RecordError::Encode)?;
+    let envelope = sign(signer, TOMBSTONE_PAYLOAD_TYPE, &payload)?;
+    Ok(SignedTombstone::new_verified(tombstone.clone(), envelope))
+}
+
+/// Reads a record as it came from anybody: signed by the peer that it is about, of this `network`,
+/// and still holding at `now`.
+///
+/// # Errors
+/// Whatever is wrong with it; the size is looked at first, the signature next.
+pub fn verify_record(
+    envelope: Bytes,
+    verifier: &dyn Verifier,
+    now: SystemTime,
+    network: &NetworkId,
+) -> Result<SignedRecord, RecordError> {
+    let (signer, fields) = open(&envelope, verifier, RECORD_PAYLOAD_TYPE)?;
+    let record = fields.into_record().map_err(RecordError::Payload)?;
+    check_subject(&record.address, record.peer, signer)?;
+    check_currency(&record.network, network, record.times, now)?;
+    check_record(&record)?;
+    Ok(SignedRecord::new_verified(record, envelope))
+}
+
+/// Reads a tombstone as it came from anybody: see [`verify_record`].
+///
+/// # Errors
+/// Whatever is wrong with it; the size is looked at first, the signature next.
+pub fn verify_tombstone(
+    envelope: Bytes,
+    verifier: &dyn Verifier,
+    now: SystemTime,
+    network: &NetworkId,
+) -> Result<SignedTombstone, RecordError> {
+    let (signer, fields) = open(&envelope, verifier, TOMBSTONE_PAYLOAD_TYPE)?;
+    let tombstone = fields.into_tombstone().map_err(RecordError::Payload)?;
+    check_subject(&tombstone.address, tombstone.peer, signer)?;
+    check_currency(&tombstone.network, network, tombstone.times, now)?;
+    check_capabilities(&tombstone.capabilities)?;
+    Ok(SignedTombstone::new_verified(tombstone, envelope))
+}
+
+/// Under what a capability is announced: SHA-256 of `o-capability/1`, a zero byte and its text.
+pub fn capability_key(capability: &Capability) -> [u8; 32] {
+    key(b"o-capability/1\0", capability.as_str())
+}
+
+/// Under what a name is announced: SHA-256 of `o-name/1`, a zero byte and its text without the pin.
+pub fn name_key(address: &Address) -> [u8; 32] {
+    key(b"o-name/1\0", address.name())
+}
+
+fn key(prefix: &[u8], text: &str) -> [u8; 32] {
+    Sha256::new()
+        .chain_update(prefix)
+        .chain_update(text)
+        .finalize()
+        .into()
+}
+
+fn sign(signer: &dyn Signer, payload_type: &[u8], payload: &[u8]) -> Result<Bytes, RecordError> {
+    let envelope = signer
+        .sign(RECORD_DOMAIN, payload_type, payload)
+        .map_err(RecordError::Sign)?;
+    check_size(&envelope)?;
+    Ok(envelope)
+}
+
+fn open(
+    envelope: &Bytes,
+    verifier: &dyn Verifier,
+    payload_type: &[u8],
+) -> Result<(PeerId, payload::Fields), RecordError> {
+    check_size(envelope)?;
+    let verified = verifier
+        .verify(RECORD_DOMAIN, payload_type, envelope)
+        .map_err(RecordError::Envelope)?;
+    let fields = cbor::from_slice(&verified.payload, LIMITS).map_err(RecordError::Payload)?;
+    Ok((verified.peer, fields))
+}
+
+fn check_size(envelope: &Bytes) -> Result<(), RecordError> {
+    let (length, limit) = (envelope.len(), Record::MAX_SIGNED);
+    if length > limit {
+        return Err(RecordError::TooLarge { length, limit });
+    }
+    Ok(())
+}
+
+fn check_subject(address: &Address, named: PeerId, signer: PeerId) -> Result<(), RecordError> {
+    if signer != named {
+        return Err(RecordError::WrongPeer { signer, named });
+    }
+    let address = address.clone();
+    if address.pin().is_some() {
+        return Err(RecordError::Pinned { address });
+    }
+    if address.root().is_node() {
+        return Err(RecordError::Reserved { address });
+    }
+    Ok(())
+}
+
+fn check_currency(
+    found: &NetworkId,
+    network: &NetworkId,
+    times: RecordTimes,
+    now: SystemTime,
+) -> Result<(), RecordError> {
+    if found != network {
+        let found = found.clone();
+        return Err(RecordError::WrongNetwork { found });
+    }
+    if times.is_expired(now) {
+        return Err(RecordError::Expired);
+    }
+    Ok(())
+}
+
+fn check_record(record: &Record) -> Result<(), RecordError> {
+    check_count(
+        "transport addresses",
+        record.addresses.len(),
+        Record::MAX_ADDRESSES,
+    )?;
+    check_capabilities(&record.capabilities)?;
+    check_count("methods", record.methods.len(), Record::MAX_METHODS)?;
+    let good = 1..=MethodSpec::MAX_NAME;
+    if !record
+        .methods
+        .iter()
+        .all(|method| good.contains(&method.name.len()))
+    {
+        return Err(RecordError::MethodName);
+    }
+    Ok(())
+}
+
+fn check_capabilities(capabilities: &[Capability]) -> Result<(), RecordError> {
+    check_count("capabilities", capabilities.len(), Record::MAX_CAPABILITIES)
+}
+
+fn check_count(what: &'static str, count: usize, limit: usize) -> Result<(), RecordError> {
+    if count > limit {
+        return Err(RecordError::TooMany { what, limit });
+    }
+    Ok(())
+}

@@ -1,0 +1,283 @@
+//! The signed payloads: maps with integer keys, written in one way and read with care.
+
+use std::{fmt, marker::PhantomData};
+
+use o_address::{Address, PeerId, TransportAddr};
+use o_core::{
+    Capability, MethodDigest, NetworkId, Record, RecordTimes, SchemaHash, Shape, Tombstone,
+};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{DeserializeOwned, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
+    ser::SerializeMap as _,
+};
+use serde_bytes::{ByteArray, Bytes};
+
+use crate::cbor::DecodeError;
+
+const NETWORK: i64 = 1;
+const ADDRESS: i64 = 2;
+const PEER: i64 = 3;
+const SEQUENCE: i64 = 4;
+const CREATED: i64 = 5;
+const LIFETIME: i64 = 6;
+const ADDRESSES: i64 = 7;
+const CAPABILITIES: i64 = 8;
+const METHODS: i64 = 9;
+
+/// What is written of a record or a tombstone.
+pub(super) struct Payload<'a> {
+    network: &'a NetworkId,
+    address: &'a Address,
+    peer: &'a PeerId,
+    sequence: u64,
+    times: RecordTimes,
+    capabilities: &'a [Capability],
+    /// What a tombstone does not have.
+    reach: Option<(&'a [TransportAddr], &'a [MethodDigest])>,
+}
+
+pub(super) fn of_record(record: &Record) -> Payload<'_> {
+    Payload {
+        network: &record.network,
+        address: &record.address,
+        peer: &record.peer,
+        sequence: record.sequence,
+        times: record.times,
+        capabilities: &record.capabilities,
+        reach: Some((&record.addresses, &record.methods)),
+    }
+}
+
+pub(super) fn of_tombstone(tombstone: &Tombstone) -> Payload<'_> {
+    Payload {
+        network: &tombstone.network,
+        address: &tombstone.address,
+        peer: &tombstone.peer,
+        sequence: tombstone.sequence,
+        times: tombstone.times,
+        capabilities: &tombstone.capabilities,
+        reach: None,
+    }
+}
+
+impl Serialize for Payload<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(if self.reach.is_some() { 9 } else { 7 }))?;
+        map.serialize_entry(&NETWORK, self.network)?;
+        map.serialize_entry(&ADDRESS, self.address)?;
+        map.serialize_entry(&PEER, Bytes::new(self.peer.as_bytes()))?;
+        map.serialize_entry(&SEQUENCE, &self.sequence)?;
+        map.serialize_entry(&CREATED, &self.times.created)?;
+        map.serialize_entry(&LIFETIME, &self.times.lifetime)?;
+        if let Some((addresses, _)) = self.reach {
+            map.serialize_entry(&ADDRESSES, addresses)?;
+        }
+        map.serialize_entry(&CAPABILITIES, self.capabilities)?;
+        if let Some((_, methods)) = self.reach {
+            let method = |method: &MethodDigest| {
+                let hash = ByteArray::new(method.hash.0);
+                (method.name.to_string(), method.shape.number(), hash)
+            };
+            map.serialize_entry(&METHODS, &methods.iter().map(method).collect::<Vec<_>>())?;
+        }
+        map.end()
+    }
+}
+
+/// What was read, before anything is known to be there.
+#[derive(Default)]
+pub(super) struct Fields {
+    network: Option<NetworkId>,
+    address: Option<Address>,
+    peer: Option<ReadPeer>,
+    sequence: Option<u64>,
+    created: Option<u64>,
+    lifetime: Option<u32>,
+    addresses: Option<UpTo<TransportAddr, { Record::MAX_ADDRESSES }>>,
+    capabilities: Option<UpTo<Capability, { Record::MAX_CAPABILITIES }>>,
+    methods: Option<UpTo<ReadMethod, { Record::MAX_METHODS }>>,
+}
+
+impl Fields {
+    pub(super) fn into_record(self) -> Result<Record, DecodeError> {
+        let times = self.times()?;
+        let methods = self.methods.unwrap_or_default().0;
+        Ok(Record {
+            address: required(self.address, ADDRESS)?,
+            peer: required(self.peer, PEER)?.0,
+            addresses: self.addresses.unwrap_or_default().0,
+            capabilities: self.capabilities.unwrap_or_default().0,
+            methods: methods.into_iter().map(|method| method.0).collect(),
+            sequence: required(self.sequence, SEQUENCE)?,
+            times,
+            network: required(self.network, NETWORK)?,
+        })
+    }
+
+    pub(super) fn into_tombstone(self) -> Result<Tombstone, DecodeError> {
+        let times = self.times()?;
+        Ok(Tombstone {
+            address: required(self.address, ADDRESS)?,
+            peer: required(self.peer, PEER)?.0,
+            sequence: required(self.sequence, SEQUENCE)?,
+            capabilities: self.capabilities.unwrap_or_default().0,
+            times,
+            network: required(self.network, NETWORK)?,
+        })
+    }
+
+    fn times(&self) -> Result<RecordTimes, DecodeError> {
+        Ok(RecordTimes {
+            created: required(self.created, CREATED)?,
+            lifetime: required(self.lifetime, LIFETIME)?,
+        })
+    }
+}
+
+fn required<T>(value: Option<T>, key: i64) -> Result<T, DecodeError> {
+    value.ok_or_else(|| DecodeError::Mismatch {
+        path: String::new(),
+        message: format!("key {key} is missing"),
+    })
+}
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+struct FieldsVisitor;
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = Fields;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map with integer keys")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+        let mut fields = Fields::default();
+        while let Some(key) = map.next_key::<i64>()? {
+            match key {
+                NETWORK => read(&mut fields.network, key, &mut map)?,
+                ADDRESS => read(&mut fields.address, key, &mut map)?,
+                PEER => read(&mut fields.peer, key, &mut map)?,
+                SEQUENCE => read(&mut fields.sequence, key, &mut map)?,
+                CREATED => read(&mut fields.created, key, &mut map)?,
+                LIFETIME => read(&mut fields.lifetime, key, &mut map)?,
+                ADDRESSES => read(&mut fields.addresses, key, &mut map)?,
+                CAPABILITIES => read(&mut fields.capabilities, key, &mut map)?,
+                METHODS => read(&mut fields.methods, key, &mut map)?,
+                0.. => drop(map.next_value::<IgnoredAny>()?),
+                ..0 => {
+                    let message = format_args!("the critical key {key} is not known");
+                    return Err(A::Error::custom(message));
+                }
+            }
+        }
+        Ok(fields)
+    }
+}
+
+fn read<'de, T: DeserializeOwned, A: MapAccess<'de>>(
+    field: &mut Option<T>,
+    key: i64,
+    map: &mut A,
+) -> Result<(), A::Error> {
+    if field.is_some() {
+        return Err(A::Error::custom(format_args!("key {key} occurs twice")));
+    }
+    *field = Some(map.next_value()?);
+    Ok(())
+}
+
+struct ReadPeer(PeerId);
+
+impl<'de> Deserialize<'de> for ReadPeer {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let bytes = serde_bytes::ByteBuf::deserialize(deserializer)?;
+        PeerId::from_bytes(&bytes)
+            .map(Self)
+            .map_err(D::Error::custom)
+    }
+}
+
+struct ReadMethod(MethodDigest);
+
+impl<'de> Deserialize<'de> for ReadMethod {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(MethodVisitor)
+    }
+}
+
+struct MethodVisitor;
+
+impl<'de> Visitor<'de> for MethodVisitor {
+    type Value = ReadMethod;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of a name, a shape and a hash")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<ReadMethod, A::Error> {
+        let name: String = item(&mut items, &self)?;
+        let shape: u8 = item(&mut items, &self)?;
+        let hash: ByteArray<32> = item(&mut items, &self)?;
+        while items.next_element::<IgnoredAny>()?.is_some() {}
+        let shape = Shape::from_number(shape)
+            .ok_or_else(|| A::Error::custom(format_args!("no shape has the number {shape}")))?;
+        Ok(ReadMethod(MethodDigest {
+            name: name.into(),
+            shape,
+            hash: SchemaHash(hash.into_array()),
+        }))
+    }
+}
+
+fn item<'de, T: DeserializeOwned, A: SeqAccess<'de>>(
+    items: &mut A,
+    expected: &MethodVisitor,
+) -> Result<T, A::Error> {
+    items
+        .next_element()?
+        .ok_or_else(|| A::Error::invalid_length(0, expected))
+}
+
+/// An array of which `MAX` items are kept, and one more to tell that there were too many.
+struct UpTo<T, const MAX: usize>(Vec<T>);
+
+impl<T, const MAX: usize> Default for UpTo<T, MAX> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for UpTo<T, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(UpToVisitor(PhantomData))
+    }
+}
+
+struct UpToVisitor<T, const MAX: usize>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for UpToVisitor<T, MAX> {
+    type Value = UpTo<T, MAX>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an array of at most {MAX} items")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+        let mut kept = Vec::new();
+        while kept.len() <= MAX {
+            match items.next_element()? {
+                Some(item) => kept.push(item),
+                None => return Ok(UpTo(kept)),
+            }
+        }
+        while items.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(UpTo(kept))
+    }
+}

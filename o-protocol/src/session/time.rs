@@ -1,0 +1,80 @@
+//! Deadlines, pings and the time-out of HELLO.
+
+use std::time::{Duration, Instant};
+
+use o_core::CallError;
+
+use super::{Session, SessionEnd};
+use crate::frame::Kind;
+
+impl Session {
+    /// When [`Session::on_timeout`] should be called at the latest.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        if self.end.is_some() {
+            return None;
+        }
+        let deadline = self.deadlines.first().map(|(at, _)| *at);
+        let hello = self
+            .peer
+            .is_none()
+            .then(|| self.opened.checked_add(self.config.hello_timeout))
+            .flatten();
+        let ping = match self.pinged {
+            Some(at) => at.checked_add(self.config.ping_timeout),
+            None if self.active_calls() > 0 => {
+                self.last_received.checked_add(self.config.ping_after)
+            }
+            None => None,
+        };
+        [deadline, hello, ping].into_iter().flatten().min()
+    }
+
+    /// Ends what has run out of time at `now`, and pings a connection that has gone silent.
+    pub fn on_timeout(&mut self, now: Instant) {
+        if self.end.is_some() {
+            return;
+        }
+        while let Some((at, id)) = self.deadlines.first().copied()
+            && at <= now
+        {
+            self.deadlines.remove(&(at, id));
+            self.time_out(id, now);
+        }
+        if self.peer.is_none() && passed(self.opened, self.config.hello_timeout, now) {
+            self.close(SessionEnd::Lost {
+                reason: "the other side said no HELLO in time".into(),
+            });
+        } else if let Some(at) = self.pinged {
+            if passed(at, self.config.ping_timeout, now) {
+                self.close(SessionEnd::Lost {
+                    reason: "a ping stayed unanswered".into(),
+                });
+            }
+        } else if self.active_calls() > 0 && passed(self.last_received, self.config.ping_after, now)
+        {
+            self.pinged = Some(now);
+            self.control(Kind::Ping, 0, 0, &[]);
+        }
+    }
+
+    fn time_out(&mut self, id: u64, now: Instant) {
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        let after = now.saturating_duration_since(call.opened);
+        if call.ours {
+            let begun = call.outbox.begun;
+            self.buffered = self.buffered.saturating_sub(call.inbox.clear());
+            self.settle(id, Some(CallError::TimedOut { after }));
+            if begun {
+                self.control(Kind::Cancel, 0, id, &[]);
+            }
+        } else {
+            self.refuse_theirs(id, &CallError::TimedOut { after });
+        }
+    }
+}
+
+fn passed(since: Instant, limit: Duration, now: Instant) -> bool {
+    now.saturating_duration_since(since) >= limit
+}

@@ -1,0 +1,164 @@
+//! What a session sends: items and answers as they are queued, and frames as they go out.
+
+use o_core::{Body, CallError};
+
+use super::{ASSUMED_MAX_FRAME, CallId, Notice, SendError, Session, flow::Outgoing};
+use crate::{
+    frame::{self, FLAG_EMPTY, FLAG_END, Kind},
+    header::{self, MAX_ERROR_DATA},
+};
+
+impl Session {
+    /// Sends an item: the caller's stream of ours, the answer to theirs. With `last`, the answer is
+    /// complete and their call is over once it is sent.
+    ///
+    /// # Errors
+    /// `Full` until [`Notice::Writable`]; nothing was taken then.
+    pub fn send(&mut self, id: CallId, body: Body, last: bool) -> Result<(), SendError> {
+        if body.len() > self.config.max_body {
+            return Err(SendError::TooLarge);
+        }
+        let call = self.calls.get_mut(&id.0).ok_or(SendError::Gone)?;
+        if call.settled || call.outbox.ended {
+            return Err(SendError::Gone);
+        }
+        if call.outbox.queued >= self.config.send_buffer {
+            call.outbox.held = true;
+            return Err(SendError::Full);
+        }
+        let header = header::encode_item(body.encoding, call.header.encoding);
+        self.push_item(id, header, body, if last { FLAG_END } else { 0 });
+        Ok(())
+    }
+
+    /// Ends our side of a call without a further item. It costs nothing, so there is always room.
+    ///
+    /// # Errors
+    /// `Gone` when the call is over.
+    pub fn finish(&mut self, id: CallId) -> Result<(), SendError> {
+        let call = self.calls.get(&id.0).ok_or(SendError::Gone)?;
+        if call.settled || call.outbox.ended {
+            return Err(SendError::Gone);
+        }
+        self.push_item(id, Vec::new(), Body::default(), FLAG_END | FLAG_EMPTY);
+        Ok(())
+    }
+
+    /// Answers their call with an error, after the items that are already queued.
+    pub fn fail(&mut self, id: CallId, error: &CallError) {
+        let Some(call) = self.calls.get_mut(&id.0) else {
+            return;
+        };
+        if call.ours || call.outbox.ended {
+            return;
+        }
+        let (header, mut body) = header::encode_error(error);
+        if body.len() > MAX_ERROR_DATA {
+            // Half of an encoded value is worse than none.
+            body.clear();
+        }
+        call.outbox.push(Outgoing {
+            kind: Kind::Error,
+            header,
+            body,
+            flags: 0,
+            begun: false,
+        });
+        self.reschedule(id.0);
+    }
+
+    /// Appends frames to `out` until it holds `enough` bytes or nothing is left to send. Control
+    /// frames go first, then calls by priority.
+    pub fn transmit(&mut self, out: &mut Vec<u8>, enough: usize) {
+        out.append(&mut self.control);
+        let max_frame = self
+            .peer
+            .as_ref()
+            .map_or(ASSUMED_MAX_FRAME, |peer| peer.max_frame);
+        while out.len() < enough {
+            let Some(id) = self.schedule.pop() else {
+                return;
+            };
+            self.transmit_one(out, id, max_frame as usize);
+        }
+    }
+
+    /// Whether there is anything to send.
+    pub fn has_output(&self) -> bool {
+        !self.control.is_empty() || !self.schedule.is_empty()
+    }
+
+    /// Whether frames should be read: not while answers to earlier ones wait to be sent.
+    pub fn wants_input(&self) -> bool {
+        self.end.is_none() && self.control.len() < self.config.max_control
+    }
+
+    fn transmit_one(&mut self, out: &mut Vec<u8>, id: u64, max_frame: usize) {
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        call.outbox.scheduled = false;
+        let Some(piece) = call.outbox.next(max_frame) else {
+            return;
+        };
+        let before = out.len();
+        // Headers are bounded when they are queued, pieces by the frame limit.
+        let _ = frame::encode(out, piece.kind, piece.flags, id, &piece.header, &piece.body);
+        let priority = call.header.terms.priority;
+        let again = call.outbox.is_ready();
+        call.outbox.scheduled = again;
+        if call.outbox.held && call.outbox.queued < self.config.send_buffer {
+            call.outbox.held = false;
+            self.notices.push_back(Notice::Writable(CallId(id)));
+        }
+        let over = !call.ours && (piece.flags & FLAG_END != 0 || piece.kind == Kind::Error);
+        self.schedule.charge(priority, out.len() - before);
+        if over {
+            self.drop_theirs(id);
+        } else if again {
+            self.schedule.push(priority, id);
+        }
+    }
+
+    fn push_item(&mut self, id: CallId, header: Vec<u8>, body: Body, flags: u8) {
+        if let Some(call) = self.calls.get_mut(&id.0) {
+            call.outbox.push(Outgoing {
+                kind: Kind::Item,
+                header,
+                body: body.bytes,
+                flags,
+                begun: false,
+            });
+        }
+        self.reschedule(id.0);
+    }
+
+    pub(super) fn reschedule(&mut self, id: u64) {
+        if let Some(call) = self.calls.get_mut(&id)
+            && !call.outbox.scheduled
+            && call.outbox.is_ready()
+        {
+            call.outbox.scheduled = true;
+            self.schedule.push(call.header.terms.priority, id);
+        }
+    }
+
+    pub(super) fn send_error(&mut self, id: u64, error: &CallError) {
+        let (header, _) = header::encode_error(error);
+        self.control(Kind::Error, 0, id, &header);
+    }
+
+    pub(super) fn control(&mut self, kind: Kind, flags: u8, id: u64, header: &[u8]) {
+        // Headers made here are far below the limit of the length field.
+        let _ = frame::encode(&mut self.control, kind, flags, id, header, &[]);
+    }
+
+    pub(super) fn return_credit(&mut self, id: u64) {
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        if let Some(credit) = call.inbox.credit_due() {
+            self.control(Kind::Credit, 0, id, &header::encode_credit(credit));
+        }
+    }
+}
