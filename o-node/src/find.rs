@@ -1,7 +1,7 @@
 //! Searching, and having each finding confirmed by the peer itself.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
@@ -10,7 +10,7 @@ use futures::{FutureExt, StreamExt, stream};
 use o_address::{Address, PeerId, TransportAddr};
 use o_core::{
     Body, CallError, Caller, Discovery, DiscoveryError, Encoding, NetworkId, OutgoingCall,
-    Provider, ProviderStream, Query, Reply, SignedRecord, Source, Verifier,
+    Provider, ProviderStream, Query, Record, Reply, SignedRecord, Source, Verifier,
 };
 use o_discovery::MergedDiscovery;
 use o_pool::Pool;
@@ -59,15 +59,12 @@ impl Finder {
     pub(crate) fn find(&self, query: Query) -> stream::BoxStream<'static, Finding> {
         let hints = self.connected(&query).chain(self.discovery.find(query.clone()));
         let asked = Arc::new(Mutex::new(HashMap::new()));
+        let mut shown = HashSet::new();
         let (finder, at_once) = (self.clone(), self.at_once.max(1));
         hints
             .filter_map(move |hint| {
-                // A peer is asked once; a second source with other addresses asks it again only if
-                // the first attempt is over and failed, which the pool's backoff keeps cheap.
-                let fresh = match &hint {
-                    Ok(hint) => first_sight(&asked, hint),
-                    Err(_) => true,
-                };
+                // A peer is asked again only when a source brings an address that was not tried.
+                let fresh = hint.as_ref().map_or(true, |hint| is_news(&asked, hint));
                 std::future::ready(fresh.then_some(hint))
             })
             .map(move |hint| {
@@ -82,6 +79,15 @@ impl Finder {
             })
             .buffer_unordered(at_once)
             .flat_map(stream::iter)
+            .filter(move |finding| {
+                // Asked twice, a peer is still shown once for each name.
+                std::future::ready(match finding {
+                    Ok(Ok(Provider { peer, record: Some(record), .. })) => {
+                        shown.insert((*peer, record.record().address.clone()))
+                    }
+                    _ => true,
+                })
+            })
             .boxed()
     }
 
@@ -153,16 +159,21 @@ impl Finder {
     }
 }
 
-/// Whether a hint is about a peer that was not asked yet, or brings an address for one.
-fn first_sight(asked: &Mutex<HashMap<PeerId, Vec<TransportAddr>>>, hint: &Provider) -> bool {
+/// Whether a hint is about a peer that was not asked yet, or brings an address that was not tried.
+/// The source's limit on providers bounds the map.
+fn is_news(asked: &Mutex<HashMap<PeerId, Vec<TransportAddr>>>, hint: &Provider) -> bool {
     let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
-    match asked.get(&hint.peer) {
-        Some(_) => false,
-        None => {
-            asked.insert(hint.peer, hint.addresses.clone());
-            true
+    let Some(tried) = asked.get_mut(&hint.peer) else {
+        asked.insert(hint.peer, hint.addresses.clone());
+        return true;
+    };
+    let before = tried.len();
+    for address in &hint.addresses {
+        if !tried.contains(address) && tried.len() < Record::MAX_ADDRESSES {
+            tried.push(address.clone());
         }
     }
+    tried.len() > before
 }
 
 fn matches(record: &SignedRecord, query: &Query) -> bool {

@@ -281,7 +281,7 @@ impl Serve for Dispatcher {
             Err(error) => return call.refuse(&error),
         };
         match self.begin(target.hosted.clone()) {
-            Ok(running) => self.tasks.spawn("call", async move {
+            Ok(running) => self.tasks.spawn_call(async move {
                 call.answer(&target).await;
                 drop(running);
             }),

@@ -23,6 +23,12 @@ impl Tasks {
         drop(tokio::spawn(self.tracker.track_future(future)));
     }
 
+    /// Runs the answer to a call. It is not told to end: closing its session does that, and a token
+    /// that every call registers with would be a lock on the way of each.
+    pub(crate) fn spawn_call(&self, future: impl Future<Output = ()> + Send + 'static) {
+        drop(tokio::spawn(self.tracker.track_future(future)));
+    }
+
     /// How many tasks run.
     pub(crate) fn count(&self) -> usize {
         self.tracker.len()

@@ -17,7 +17,7 @@ pub struct PoolConfig {
     /// Connections in the pool, at most. At the limit a new one takes the place of the least
     /// recently used one that may go; when none may, it is refused. What is being closed no
     /// longer counts. Default 512, of about 45 KiB each with an encrypted connection underneath
-    /// and 400 bytes in the pool itself.
+    /// and less than 1 KiB in the pool itself.
     pub max_connections: usize,
     /// Above this number of connections, the least recently used ones are closed. Default: three
     /// quarters of `max_connections`.
@@ -35,13 +35,14 @@ pub struct PoolConfig {
     #[serde(with = "humantime_serde")]
     pub grace: Duration,
     /// How often idle and dead connections are looked for, and so how much later than said they
-    /// may be closed. It costs about 100 ns per connection. Default 1 s.
+    /// may be closed. Each time it costs a fraction of a
+    /// microsecond per connection. Default 1 s.
     #[serde(with = "humantime_serde")]
     pub poll_interval: Duration,
     /// Dials under way at a time; the others queue. Default 32.
     pub max_dialing: usize,
     /// Callers that wait for a dial, in all; more are refused. Also the bound on dials in the
-    /// queue. Default 4096, of about 1 KiB each.
+    /// queue. Default 4096, of less than 1 KiB each, and the caller's future.
     pub max_waiters: usize,
     /// Callers that wait for the dial of one peer; more are refused. Default 1024.
     pub max_waiters_per_peer: usize,
@@ -60,7 +61,7 @@ pub struct PoolConfig {
     /// from 0, none, to 1, all of it. Default 0.5.
     pub backoff_jitter: f64,
     /// Peers whose failures are remembered; the one whose pause ends first is forgotten for a new
-    /// one. Default 1024, of about 1 KiB each.
+    /// one. Default 1024, of less than 1 KiB each with a handful of addresses.
     pub max_backoffs: usize,
     /// Peers that can be protected from eviction. Default 256.
     pub max_protected: usize,

@@ -173,6 +173,8 @@ pub struct Session {
     last_their_id: u64,
     control: Vec<u8>,
     schedule: Schedule,
+    /// Calls of ours whose CALL has not gone. Ids go up on the wire, whatever the priorities say.
+    unsent: BTreeSet<u64>,
     deadlines: BTreeSet<(Instant, u64)>,
     buffered: usize,
     notices: VecDeque<Notice>,
@@ -207,6 +209,7 @@ impl Session {
             last_their_id: 0,
             control: Vec::new(),
             schedule: Schedule::default(),
+            unsent: BTreeSet::new(),
             deadlines: BTreeSet::new(),
             buffered: 0,
             notices: VecDeque::new(),
@@ -323,6 +326,7 @@ impl Session {
         self.calls.insert(id, call);
         self.our_calls += 1;
         self.schedule.push(priority, id);
+        self.unsent.insert(id);
         Ok(CallId(id))
     }
 
@@ -465,6 +469,7 @@ impl Session {
             self.schedule.remove(call.header.terms.priority, id);
         }
         call.outbox.clear();
+        self.unsent.remove(&id);
         self.notices.push_back(Notice::Readable(CallId(id)));
         if call.outbox.held {
             self.notices.push_back(Notice::Writable(CallId(id)));
@@ -485,6 +490,7 @@ impl Session {
             return;
         };
         self.buffered = self.buffered.saturating_sub(call.inbox.clear());
+        self.unsent.remove(&id);
         if let Some(deadline) = call.header.terms.deadline {
             self.deadlines.remove(&(deadline, id));
         }

@@ -32,7 +32,7 @@ fn singular(mut word: String) -> String {
 }
 
 /// English words that say nothing about a text's subject, sorted.
-const STOP_WORDS: [&str; 133] = [
+const STOP_WORDS: [&str; 135] = [
     "about", "above", "after", "again", "all", "also", "am", "an", "and", "any", "are", "as", "at",
     "be", "because", "been", "before", "being", "below", "between", "both", "but", "by", "can",
     "can't", "cannot", "could", "did", "do", "does", "doesn't", "doing", "don't", "down", "during",

@@ -30,6 +30,7 @@
 //! [`State::on_event`], what identify received to [`State::on_identify`], and calls
 //! [`State::on_tick`] about once a second.
 
+mod behaviour;
 mod config;
 mod handle;
 mod state;
@@ -37,61 +38,18 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-use libp2p::{
-    PeerId, StreamProtocol,
-    kad::{self, BucketInserts, Caching, Mode, RecordKey, StoreInserts},
-};
+use libp2p::{PeerId, kad::RecordKey};
 use o_core::NetworkId;
 use tokio::sync::mpsc;
 
 pub use self::{
+    behaviour::{Behaviour, behaviour, protocol},
     config::{DhtConfig, DhtMode},
     handle::{Command, Handle},
     state::State,
     store::ProviderStore,
 };
 use crate::keys::Digest;
-
-/// The behaviour of the table.
-pub type Behaviour = kad::Behaviour<ProviderStore>;
-
-/// Largest message, in bytes: twenty providers and twenty closer peers with eight addresses of 160
-/// bytes each fit in it. All nodes of a network must agree.
-const MAX_PACKET: usize = 64 * 1024;
-
-/// The protocol id of a network's table: `/o-kad/1/<network>`.
-#[expect(
-    clippy::expect_used,
-    reason = "a text that begins with a slash is a protocol id"
-)]
-pub fn protocol(network: &NetworkId) -> StreamProtocol {
-    StreamProtocol::try_from_owned(format!("/o-kad/1/{network}")).expect("it begins with a slash")
-}
-
-/// A behaviour for the node `peer`.
-pub fn behaviour(peer: PeerId, network: &NetworkId, config: &DhtConfig) -> Behaviour {
-    let mut kad = kad::Config::new(protocol(network));
-    kad.set_record_filtering(StoreInserts::FilterBoth)
-        .set_kbucket_inserts(BucketInserts::Manual)
-        .set_caching(Caching::Disabled)
-        .disjoint_query_paths(true)
-        .set_parallelism(config.parallelism)
-        .set_query_timeout(config.query_timeout)
-        .set_max_packet_size(MAX_PACKET)
-        .set_provider_record_ttl(Some(config.provider_ttl))
-        // `State` announces again, so that it can bound how much is under way.
-        .set_provider_publication_interval(None)
-        .set_replication_interval(None)
-        .set_publication_interval(None)
-        .set_periodic_bootstrap_interval(Some(config.bootstrap_interval));
-    let mut behaviour = Behaviour::with_config(peer, ProviderStore::new(peer, config), kad);
-    match config.mode {
-        DhtMode::Auto => {}
-        DhtMode::Client => behaviour.set_mode(Some(Mode::Client)),
-        DhtMode::Server => behaviour.set_mode(Some(Mode::Server)),
-    }
-    behaviour
-}
 
 /// A handle for everybody, and the queue of its commands for the Swarm task of the node `peer`.
 pub fn channel(

@@ -10,7 +10,7 @@ use o_core::{Discovery, DiscoveryError, Provider, Query, Source};
 use o_discovery::swarm::dht::{DhtConfig, DhtMode, Handle};
 use tokio::time::timeout;
 
-use self::node::Node;
+pub(crate) use self::node::Node;
 use crate::support::{DEADLINE, record, tombstone};
 
 fn name(text: &str) -> Query {
@@ -56,14 +56,14 @@ async fn until_found(handle: &Handle, query: Query, peer: PeerId) -> Vec<Provide
     timeout(DEADLINE, looking).await.unwrap()
 }
 
-fn server() -> DhtConfig {
+pub(crate) fn server() -> DhtConfig {
     let mut config = DhtConfig::default();
     config.mode = DhtMode::Server;
     config.allow_private = true;
     config
 }
 
-fn client() -> DhtConfig {
+pub(crate) fn client() -> DhtConfig {
     let mut config = server();
     config.mode = DhtMode::Client;
     config

@@ -1,5 +1,6 @@
 //! Discovery between real Swarms.
 
+mod conformance;
 #[cfg(feature = "kad")]
 mod dht;
 #[cfg(feature = "mdns")]

@@ -22,7 +22,11 @@ use crate::support::{DEADLINE, swarm};
 /// Set for the processes within the namespace.
 const ROLE: &str = "O_DISCOVERY_MDNS_ROLE";
 
-/// Makes the interfaces, runs the node that is sought, and then the one that seeks.
+/// What the namespaces are made with.
+const UNSHARE: [&str; 4] = ["--net", "--pid", "--fork", "--kill-child"];
+
+/// Makes the interfaces, runs the node that is sought, and then the one that seeks. It is the first
+/// process of a process namespace too: whatever it started is gone when it ends.
 const NAMESPACE: &str = r#"
 set -e
 ip link add name left type veth peer name right
@@ -33,8 +37,6 @@ ip link set right up
 run() { O_DISCOVERY_MDNS_ROLE=$1 "$TEST_BINARY" --exact mdns::inside --ignored --nocapture; }
 mkfifo "$SCRATCH/ready"
 run sought > "$SCRATCH/ready" &
-sought=$!
-trap 'kill $sought 2>/dev/null || true' EXIT
 while read -r line; do case "$line" in *"sought is "*) echo "$line"; break;; esac; done \
   < "$SCRATCH/ready"
 SOUGHT="${line##* }" run seeker
@@ -50,7 +52,9 @@ fn two_processes_on_one_network_find_each_other() {
     let scratch = std::env::temp_dir().join(format!("o-mdns-{}", std::process::id()));
     fs::create_dir_all(&scratch).expect("a scratch directory");
     let output = Command::new("timeout")
-        .args(["60", "unshare", "--net", "sh", "-c", NAMESPACE])
+        .args(["60", "unshare"])
+        .args(UNSHARE)
+        .args(["sh", "-c", NAMESPACE])
         .env(
             "TEST_BINARY",
             std::env::current_exe().expect("the test binary"),
@@ -68,6 +72,12 @@ fn two_processes_on_one_network_find_each_other() {
 
 /// What keeps the test from running, if anything does.
 fn missing() -> Option<&'static str> {
+    let in_namespace: Vec<&str> = UNSHARE
+        .into_iter()
+        .chain([
+            "ip", "link", "add", "name", "left", "type", "veth", "peer", "name", "right",
+        ])
+        .collect();
     let works = |program: &str, arguments: &[&str]| {
         let quiet = Command::new(program)
             .args(arguments)
@@ -80,12 +90,7 @@ fn missing() -> Option<&'static str> {
         Some("`ip` (iproute2) is missing")
     } else if !works("timeout", &["1", "true"]) {
         Some("`timeout` (coreutils) is missing")
-    } else if !works(
-        "unshare",
-        &[
-            "--net", "ip", "link", "add", "name", "left", "type", "veth", "peer", "name", "right",
-        ],
-    ) {
+    } else if !works("unshare", &in_namespace) {
         Some("no network namespace with a veth pair can be made: is this root?")
     } else {
         None

@@ -9,12 +9,14 @@ use tokio::time::Instant;
 use super::{Closing, PoolState, Slot};
 use crate::Link;
 
-/// Why a connection that nobody uses may go.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Idle {
+/// Why a connection leaves by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// It is dead.
+    Dead,
     /// We dialed it and need it no longer.
-    Unused,
-    /// There is a better one.
+    Idle,
+    /// Nobody uses it and there is a better one.
     Duplicate,
 }
 
@@ -22,11 +24,34 @@ impl<L: Link, T: Clone> PoolState<L, T> {
     /// What is due from time to time: dead connections leave, idle ones and those above the high
     /// water mark are given back to be closed, old failures are forgotten.
     pub(crate) fn sweep(&mut self, now: Instant) -> Vec<Closing<L>> {
-        let peers: Vec<PeerId> = self.peers.keys().copied().collect();
+        let timeout = self.config.idle_timeout;
+        let mut leaving = Vec::new();
+        for (peer, slots) in &mut self.peers {
+            let alive = |slot: &&mut Slot<L>| slot.entry.link.is_alive();
+            let best = slots.iter_mut().filter(alive).map(|slot| {
+                slot.observe(now);
+                slot.preference()
+            });
+            let best = best.max().unwrap_or_default();
+            for slot in slots {
+                let protected = || self.protected.contains_key(peer);
+                if let Some(why) = slot.leaves(best, protected, timeout, now) {
+                    leaving.push((*peer, slot.entry.serial, why));
+                }
+            }
+        }
         let mut closing = Vec::new();
-        for peer in &peers {
-            self.remove_dead(peer);
-            closing.extend(self.sweep_peer(peer, now));
+        for (peer, serial, why) in leaving {
+            let (reason, total) = match why {
+                Why::Dead => {
+                    self.died(&peer, serial);
+                    continue;
+                }
+                Why::Idle => ("idle", &mut self.totals.evicted_idle),
+                Why::Duplicate => ("duplicate", &mut self.totals.evicted_duplicate),
+            };
+            *total += 1;
+            closing.extend(self.remove(&peer, serial, reason));
         }
         closing.extend(self.trim(now));
         self.backoffs.expire(now);
@@ -84,42 +109,6 @@ impl<L: Link, T: Clone> PoolState<L, T> {
             })
             .map(|(peer, slot)| ((slot.entry.last_used(), slot.entry.serial), *peer))
     }
-
-    fn sweep_peer(&mut self, peer: &PeerId, now: Instant) -> Vec<Closing<L>> {
-        let protected = self.protected.contains_key(peer);
-        let timeout = self.config.idle_timeout;
-        let Some(slots) = self.peers.get_mut(peer) else {
-            return Vec::new();
-        };
-        for slot in slots.iter_mut() {
-            slot.observe(now);
-        }
-        let Some(best) = slots.iter().map(Slot::preference).max() else {
-            return Vec::new();
-        };
-        let idle: Vec<_> = slots
-            .iter()
-            .filter_map(|slot| {
-                let idle = slot.idle(best, protected, timeout, now)?;
-                Some((slot.entry.serial, idle))
-            })
-            .collect();
-        let mut closing = Vec::new();
-        for (serial, idle) in idle {
-            let reason = match idle {
-                Idle::Unused => {
-                    self.totals.evicted_idle += 1;
-                    "idle"
-                }
-                Idle::Duplicate => {
-                    self.totals.evicted_duplicate += 1;
-                    "duplicate"
-                }
-            };
-            closing.extend(self.remove(peer, serial, reason));
-        }
-        closing
-    }
 }
 
 impl<L: Link> Slot<L> {
@@ -132,26 +121,30 @@ impl<L: Link> Slot<L> {
         }
     }
 
-    /// Whether and why it may go, when `best` is the preferred connection to the peer.
+    /// Whether and why it leaves, when `best` is the preferred connection to the peer.
     ///
     /// Which of two equals is preferred, each side decides by itself. So that the two do not close
     /// both, protection spares a duplicate too, unless the ranks, on which they agree, differ.
-    fn idle(
+    fn leaves(
         &self,
         best: (u32, u64),
-        protected: bool,
+        protected: impl FnOnce() -> bool,
         timeout: Duration,
         now: Instant,
-    ) -> Option<Idle> {
+    ) -> Option<Why> {
+        if !self.entry.link.is_alive() {
+            return Some(Why::Dead);
+        }
         let unused = now.saturating_duration_since(self.entry.last_used());
         if unused < timeout || !self.is_quiet() {
             return None;
         }
         let mine = self.preference();
-        if mine != best && (!protected || mine.0 < best.0) {
-            Some(Idle::Duplicate)
+        let protected = protected();
+        if mine < best && (!protected || mine.0 < best.0) {
+            Some(Why::Duplicate)
         } else if self.entry.direction == Direction::Outbound && !protected {
-            Some(Idle::Unused)
+            Some(Why::Idle)
         } else {
             None
         }

@@ -103,7 +103,7 @@ impl<L: Link, T: Clone> PoolState<L, T> {
         self.remove_where(peer, reason, |_| true)
     }
 
-    pub(super) fn remove_dead(&mut self, peer: &PeerId) {
+    fn remove_dead(&mut self, peer: &PeerId) {
         let dead = self.remove_where(peer, "", |slot| !slot.entry.link.is_alive());
         self.totals.lost_total += dead.len() as u64;
     }

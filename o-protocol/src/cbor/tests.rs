@@ -216,10 +216,6 @@ fn a_value_of_many_small_parts_is_not_taken_apart_without_a_type() {
     let too_many = TranscodeError::Decode(DecodeError::TooManyValues { limit });
     let body = Body::cbor(zeros);
     assert_eq!(transcode(&body, Encoding::Json), Err(too_many.clone()));
-    assert_eq!(
-        decode_body::<Vec<u8>>(&body).map(|bytes| bytes.len()),
-        Ok(limit)
-    );
     let body = Body::json(format!("[{}0]", "0,".repeat(limit)));
     assert_eq!(transcode(&body, Encoding::Cbor), Err(too_many));
     let body = Body::json(format!("[\"{}\"]", ",".repeat(limit)));

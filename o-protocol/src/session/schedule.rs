@@ -37,6 +37,13 @@ impl Schedule {
         }
     }
 
+    /// Puts a call back whose turn it still is.
+    pub(super) fn put_back(&mut self, priority: Priority, id: u64) {
+        if let Some(class) = self.classes.get_mut(class_of(priority)) {
+            class.ready.push_front(id);
+        }
+    }
+
     /// Takes out a call that will send nothing more.
     pub(super) fn remove(&mut self, priority: Priority, id: u64) {
         if let Some(class) = self.classes.get_mut(class_of(priority)) {

@@ -79,7 +79,12 @@ impl Session {
             let Some(id) = self.schedule.pop() else {
                 return;
             };
-            self.transmit_one(out, id, max_frame as usize);
+            match self.unsent.first().copied() {
+                Some(first) if first < id && self.unsent.contains(&id) => {
+                    self.open_first(out, first, id);
+                }
+                _ => self.transmit_one(out, id, max_frame as usize),
+            }
         }
     }
 
@@ -93,11 +98,37 @@ impl Session {
         self.end.is_none() && self.control.len() < self.config.max_control
     }
 
+    /// Sends the head of call `first`, without its body, so that `id` may be opened after it.
+    fn open_first(&mut self, out: &mut Vec<u8>, first: u64, id: u64) {
+        if let Some(call) = self.calls.get(&id) {
+            self.schedule.put_back(call.header.terms.priority, id);
+        }
+        self.unsent.remove(&first);
+        let Some(call) = self.calls.get_mut(&first) else {
+            return;
+        };
+        let Some(piece) = call.outbox.next(0) else {
+            return;
+        };
+        let before = out.len();
+        let _ = frame::encode(
+            out,
+            piece.kind,
+            piece.flags,
+            first,
+            &piece.header,
+            &piece.body,
+        );
+        let priority = call.header.terms.priority;
+        self.schedule.charge(priority, out.len() - before);
+    }
+
     fn transmit_one(&mut self, out: &mut Vec<u8>, id: u64, max_frame: usize) {
         let Some(call) = self.calls.get_mut(&id) else {
             return;
         };
         call.outbox.scheduled = false;
+        self.unsent.remove(&id);
         let Some(piece) = call.outbox.next(max_frame) else {
             return;
         };

@@ -327,6 +327,16 @@ fn a_stream_is_dropped_with_its_first_error_and_not_polled_again() {
     assert_eq!(now(items.next()), None);
     assert_eq!(now(items.next()), None);
 
+    let body = Body::json("true");
+    let raw = OutgoingCall::server_streaming(target(), "fail", body);
+    let Ok(Reply::Stream(mut bodies)) = now(caller.call(raw)) else {
+        panic!("no stream");
+    };
+    assert_eq!(now(bodies.next()), Some(Ok(Body::json("1"))));
+    assert_eq!(now(bodies.next()), Some(Err(CallError::failed("f"))));
+    assert_eq!(guard.alive(), before);
+    assert_eq!(now(bodies.next()), None);
+
     let mut items = now(call("fail").params(false).stream::<u8>(&caller)).unwrap();
     assert_eq!(now(items.next()), Some(Ok(1)));
     assert!(items.next().now_or_never().is_none());

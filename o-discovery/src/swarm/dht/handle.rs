@@ -155,17 +155,20 @@ impl Handle {
         answer.await.unwrap_or(Err(DiscoveryError::Shutdown))
     }
 
-    fn check(&self, record: &Record, now: SystemTime) -> Result<(), DiscoveryError> {
+    /// For how long a record may be announced, if at all.
+    fn check(&self, record: &Record, now: SystemTime) -> Result<Duration, DiscoveryError> {
+        let lifetime = Duration::from_secs(record.times.lifetime.into()).min(Record::MAX_LIFETIME);
+        let left = lifetime.saturating_sub(record.times.age(now));
         let reason = if Some(record.peer) != self.peer {
             "it was signed by another peer"
         } else if record.network != self.network {
             "it is of another network"
         } else if record.address.root().is_node() {
             "its name is reserved"
-        } else if record.times.is_expired(now) {
+        } else if left.is_zero() {
             "it has expired"
         } else {
-            return Ok(());
+            return Ok(left);
         };
         Err(DiscoveryError::BadRecord {
             reason: reason.to_owned(),
@@ -177,15 +180,13 @@ impl Handle {
 impl Discovery for Handle {
     async fn announce(&self, record: &SignedRecord) -> Result<(), DiscoveryError> {
         let record = record.record();
-        let now = SystemTime::now();
-        self.check(record, now)?;
-        let lifetime = Duration::from_secs(record.times.lifetime.into()).min(Record::MAX_LIFETIME);
+        let lifetime = self.check(record, SystemTime::now())?;
         self.ask(|reply| {
             Kind::Announce(Announce {
                 name: record.address.without_pin(),
                 sequence: record.sequence,
                 keys: keys::of_record(record),
-                lifetime: lifetime.saturating_sub(record.times.age(now)),
+                lifetime,
                 reply,
             })
         })

@@ -29,6 +29,10 @@ use crate::{
     },
 };
 
+/// How many times `max_providers` a search for one peer may see before it gives up: whoever crowds
+/// a name must not hide the peer that a pin means.
+const PASSED_OVER: usize = 16;
+
 #[derive(Debug, Default)]
 pub(super) struct Searches {
     running: HashMap<QueryId, Search>,
@@ -181,6 +185,11 @@ impl Search {
         providers: HashSet<PeerId>,
         config: &DhtConfig,
     ) -> Next {
+        let most = match self.pin {
+            // The others are passed over, but not without end.
+            Some(_) => config.provider_limit().saturating_mul(PASSED_OVER),
+            None => config.provider_limit(),
+        };
         for peer in providers {
             if self.answers.is_closed() {
                 return Next::End;
@@ -201,7 +210,7 @@ impl Search {
                     return Next::End; // There is no other.
                 }
             }
-            if self.seen.len() >= config.provider_limit() {
+            if self.seen.len() >= most {
                 return Next::End;
             }
         }

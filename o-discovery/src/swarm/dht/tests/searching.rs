@@ -178,3 +178,24 @@ async fn a_search_whose_node_stops_says_so() {
     let found: Vec<_> = search.collect().await;
     assert!(matches!(found[..], [Err(DiscoveryError::Shutdown)]));
 }
+
+#[tokio::test]
+async fn a_crowd_does_not_hide_the_peer_that_a_pin_means() {
+    let config = DhtConfig {
+        max_providers: 7,
+        allow_private: true,
+        ..DhtConfig::default()
+    };
+    let mut bench = Bench::new(config);
+    let name: o_address::Address = "o://a".parse().unwrap();
+    let (digest, _) = crate::keys::of_query(&Query::Name(name.clone())).unwrap();
+    let crowd: Vec<_> = (0..60).map(|_| PeerId::random()).collect();
+    for peer in &crowd {
+        bench.receive(ProviderRecord::new(record_key(&digest), *peer, Vec::new()));
+    }
+    for peer in &crowd {
+        let peer = from_peer_id(peer).unwrap();
+        let found = find(&mut bench, Query::Name(name.pinned(peer))).await;
+        assert!(matches!(&found[..], [Ok(hint)] if hint.peer == peer));
+    }
+}

@@ -140,3 +140,28 @@ fn what_others_announced_expires() {
     bench.pass(Duration::from_secs(31));
     assert_eq!(bench.kad.store_mut().stored(), 0);
 }
+
+#[test]
+fn addresses_that_others_give_are_dialed_only_if_they_are_allowed() {
+    let mut bench = Bench::new(DhtConfig {
+        max_addresses: 3,
+        ..DhtConfig::default()
+    });
+    let peer = PeerId::random();
+    let public = |port| {
+        format!("/ip4/1.2.3.4/tcp/{port}")
+            .parse::<Multiaddr>()
+            .unwrap()
+    };
+    bench.kad.add_address(&peer, at(1));
+    for port in 1..9 {
+        bench.kad.add_address(&peer, public(port));
+    }
+    let id = ConnectionId::new_unchecked(1);
+    let role = libp2p::core::Endpoint::Dialer;
+    let dialed = bench
+        .kad
+        .handle_pending_outbound_connection(id, Some(peer), &[], role)
+        .unwrap();
+    assert_eq!(dialed, [public(1), public(2), public(3)]);
+}

@@ -1,0 +1,247 @@
+//! The words and flags of the program, with the examples that `--help` shows.
+
+mod network;
+mod serve;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use o_address::Address;
+
+pub(crate) use self::{
+    network::{NetworkArgs, PresetArgs},
+    serve::{MethodArg, ServeArgs},
+};
+use crate::demo::DemoArgs;
+
+/// Serve, find and call agents, each at an address like o://company/sales/assistant.
+///
+/// There is no server in the middle: whoever serves an address is called directly, over an
+/// encrypted connection.
+#[derive(Debug, Parser)]
+#[command(
+    name = "o",
+    version,
+    max_term_width = 100,
+    after_help = "Examples:
+  o serve o://try/echo                          serve the built-in echo agent
+  o call o://try/echo echo '\"hello\"'            call it from another terminal
+  o serve o://math/adder --method add=./add.py  serve a program of yours
+  o find math/add                               find who can do something
+  o demo                                        see it all work
+
+Exit status: 0 done, 1 internal, 2 usage, 3 not found, 4 unreachable or no network, 5 refused,
+6 timed out, 7 failed there, 8 busy or over a limit, 130 interrupted."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags that every command has.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct GlobalArgs {
+    /// Write JSON for programs: one compact value a line, errors on standard error
+    #[arg(long, global = true, help_heading = "Output")]
+    pub(crate) json: bool,
+    /// Read this configuration, not $XDG_CONFIG_HOME/o/config.toml [env: O_CONFIG]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Output")]
+    pub(crate) config: Option<PathBuf>,
+    /// How logs are written; O_LOG says which, for example O_LOG=debug [env: O_LOG_FORMAT]
+    #[arg(long, global = true, value_name = "FORMAT", help_heading = "Output")]
+    pub(crate) log_format: Option<LogFormat>,
+}
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+/// What the program does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve an address: your programs as its methods, or the built-in echo agent
+    Serve(ServeArgs),
+    /// Call a method
+    Call(CallArgs),
+    /// Find who has a capability, or who answers to an address
+    Find(FindArgs),
+    /// Show what an agent can do: methods, schemas, capabilities
+    Describe(DescribeArgs),
+    /// Measure how long an agent takes to answer
+    Ping(PingArgs),
+    /// Show or make the key that a peer id comes from
+    Id(IdArgs),
+    /// Show the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Watch agents in several processes find each other and work on real files
+    Demo(DemoArgs),
+    /// Write the completions for a shell
+    Completions(CompletionsArgs),
+}
+
+/// `o call`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  o call o://try/echo echo '{\"text\":\"hello\"}'
+  o call o://math/adder add '[1,2]' --timeout 2s --json
+  o call o://files/reader read @request.json
+  cat request.json | o call o://files/reader read -
+  o call o://try/echo count '{\"to\":100}' --limit 5
+  o call o://try/echo echo --raw @picture.png > same.png
+  o call o://try/echo echo 1 --peer /ip4/127.0.0.1/tcp/4001/p2p/12D3KooW…
+
+Results are written as they come, streams too. A byte string inside JSON is {\"$bytes\":\"<base64>\"}.
+TRACEPARENT in the environment travels with the call.")]
+pub(crate) struct CallArgs {
+    /// Whom to call; `#<peer id>` at the end takes only that instance
+    pub(crate) address: Address,
+    /// The method's name
+    pub(crate) method: String,
+    /// The parameters: JSON, `-` for standard input, or `@FILE`; `null` if not given
+    #[arg(value_name = "JSON|-|@FILE", allow_hyphen_values = true)]
+    pub(crate) params: Option<String>,
+    /// How long it may take in all, for example 10s; else 30 s for the first answer, after which a
+    /// stream may go on [env: O_TIMEOUT]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) timeout: Option<std::time::Duration>,
+    /// End after this many results
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) limit: Option<u64>,
+    /// Send the parameters, and write the results, as bytes
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) raw: bool,
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
+}
+
+/// `o find`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  o find text/summarize
+  o find o://company/sales/assistant
+  o find text/summarize --limit 1 --json
+  o find math/add --bootstrap /ip4/192.0.2.7/tcp/4001/p2p/12D3KooW…
+
+Only those are shown that confirmed by themselves, with their key, what they offer. With --json each
+is one line, as soon as it is found.")]
+pub(crate) struct FindArgs {
+    /// A capability like text/summarize, or an address like o://company/sales/assistant
+    #[arg(value_name = "CAPABILITY|ADDRESS")]
+    pub(crate) target: String,
+    /// How long to search [default: 5s]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) timeout: Option<std::time::Duration>,
+    /// End after this many
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) limit: Option<u64>,
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
+}
+
+/// `o describe`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  o describe o://try/echo
+  o describe o://try/echo --json
+  o describe o://~ --peer /ip4/127.0.0.1/tcp/4001/p2p/12D3KooW…
+
+o://~ is the node itself: it lists the agents on it.")]
+pub(crate) struct DescribeArgs {
+    /// Which agent
+    pub(crate) address: Address,
+    /// How long it may take [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) timeout: Option<std::time::Duration>,
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
+}
+
+/// `o ping`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  o ping o://try/echo
+  o ping o://try/echo --count 100 --interval 10ms --json
+  o ping o://~ --peer /ip4/127.0.0.1/tcp/4001/p2p/12D3KooW…
+
+The first answer includes finding the agent and connecting to it. Done if any ping was answered.")]
+pub(crate) struct PingArgs {
+    /// Which agent
+    pub(crate) address: Address,
+    /// How often; 0 is until it is interrupted
+    #[arg(long, short = 'c', value_name = "N", default_value_t = 4)]
+    pub(crate) count: u64,
+    /// Time between two pings
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration)]
+    pub(crate) interval: std::time::Duration,
+    /// How long each may take
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = humantime::parse_duration)]
+    pub(crate) timeout: std::time::Duration,
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
+}
+
+/// `o id`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  o id o://math/adder      the key that `o serve o://math/adder` uses
+  o id --key ./node.key    the key in a file, made if it is not there (mode 0600)
+  o id --seed olane        the key of a seed: the same everywhere
+
+Whoever knows a seed has the key. A key file may be in use by a running node meanwhile.")]
+pub(crate) struct IdArgs {
+    /// Show the default key of this address
+    #[arg(required_unless_present_any = ["key", "seed"])]
+    pub(crate) address: Option<Address>,
+    /// Show the key in this file; it is made if it is not there
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["address", "seed"])]
+    pub(crate) key: Option<PathBuf>,
+    /// Show the key of this seed
+    #[arg(long, value_name = "SEED", conflicts_with = "address")]
+    pub(crate) seed: Option<String>,
+}
+
+/// `o config`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Show every value that holds, and where it comes from
+    #[command(after_help = "Examples:
+  o config show
+  o config show --lan --bootstrap /ip4/192.0.2.7/tcp/4001/p2p/12D3KooW…
+  O_NETWORK=test o config show --json
+
+Flags win over O_* in the environment, which wins over the file, which wins over the preset.")]
+    Show(Box<ServeSettingsArgs>),
+    /// Show the JSON Schema of the configuration file
+    #[command(after_help = "Example:
+  o config schema > o.schema.json")]
+    Schema,
+    /// Show which file is read
+    #[command(after_help = "Example:
+  $EDITOR \"$(o config path)\"")]
+    Path,
+}
+
+/// The flags of `serve` that are settings.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct ServeSettingsArgs {
+    #[command(flatten)]
+    pub(crate) settings: serve::SettingsArgs,
+}
+
+/// `o completions`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  o completions bash > ~/.local/share/bash-completion/completions/o
+  o completions zsh > ~/.zfunc/_o
+  o completions fish > ~/.config/fish/completions/o.fish")]
+pub(crate) struct CompletionsArgs {
+    /// Which shell
+    pub(crate) shell: clap_complete::Shell,
+}

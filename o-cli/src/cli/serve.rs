@@ -1,0 +1,154 @@
+//! Flags of `o serve`.
+
+use std::{path::PathBuf, str::FromStr};
+
+use clap::Args;
+use o_address::{Address, PeerId, TransportAddr};
+use o_core::{Capability, MethodSpec, NetworkId};
+
+use super::PresetArgs;
+
+/// `o serve`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  o serve o://try/echo
+  o serve o://math/adder --method add=./add.py --capability math/add
+  o serve o://logs/tail --method follow='tail -f /var/log/syslog' --listen /ip4/127.0.0.1/tcp/4001
+  o serve o://try/echo --listen /ip4/127.0.0.1/tcp/4002/ws
+  o serve o://math/adder --method add=./add.py --allow 12D3KooW… --lan
+
+COMMAND is split like a shell's words, without a shell. Its parameters are one JSON value on standard
+input; each JSON value that it writes to standard output goes to the caller at once. An exit status
+other than 0 is an error with the end of its standard error. It finds O_ADDRESS, O_METHOD, O_PEER,
+O_CALL_ID, O_DEADLINE_MS and TRACEPARENT in its environment, and gets SIGTERM when nobody waits for
+it any more, SIGKILL 2 s later.
+
+Without --method the built-in echo agent is served: `echo` answers with its parameters, `count`
+streams numbers. Every agent also has `ping`, `describe` and `stats`.
+
+Ctrl-C or SIGTERM ends it: running calls get a few seconds, then it exits with status 0; a second
+Ctrl-C ends it at once.")]
+pub(crate) struct ServeArgs {
+    /// The name to serve, like o://company/sales/assistant
+    pub(crate) address: Address,
+    /// A method and the program that answers it; can be repeated
+    #[arg(long, short = 'm', value_name = "NAME=COMMAND")]
+    pub(crate) method: Vec<MethodArg>,
+    /// Join the network through this node, the parent; it must end in /p2p/<peer id>
+    #[arg(long, value_name = "MULTIADDR", help_heading = "Network")]
+    pub(crate) parent: Option<TransportAddr>,
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
+}
+
+/// What can also be set by environment and configuration.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct SettingsArgs {
+    /// What it can do, like math/add; can be repeated, or separated by commas
+    /// [env: O_CAPABILITIES]
+    #[arg(long, value_name = "CAP", value_delimiter = ',')]
+    pub(crate) capability: Vec<Capability>,
+    /// Where to listen; can be repeated, or separated by commas. By default a free TCP and a free
+    /// QUIC port of 127.0.0.1, with --lan and --public of every interface [env: O_LISTEN]
+    #[arg(long, value_name = "MULTIADDR", value_delimiter = ',', help_heading = "Network")]
+    pub(crate) listen: Vec<TransportAddr>,
+    /// A node that knows others, ending in /p2p/<peer id>; can be repeated, or separated by commas.
+    /// By default the other nodes of this user on this machine [env: O_BOOTSTRAP]
+    #[arg(long, value_name = "MULTIADDR", value_delimiter = ',', help_heading = "Network")]
+    pub(crate) bootstrap: Vec<TransportAddr>,
+    /// Which network, `main` by default [env: O_NETWORK]
+    #[arg(long, value_name = "NAME", help_heading = "Network")]
+    pub(crate) network: Option<NetworkId>,
+    #[command(flatten)]
+    pub(crate) preset: PresetArgs,
+    /// Use the key in this file, made if it is not there. By default
+    /// $XDG_DATA_HOME/o/keys/<address>.key [env: O_KEY]
+    #[arg(long, value_name = "FILE", help_heading = "Identity and access")]
+    pub(crate) key: Option<PathBuf>,
+    /// Use the key of this seed, which whoever knows it has too [env: O_SEED]
+    #[arg(
+        long,
+        value_name = "SEED",
+        conflicts_with = "key",
+        help_heading = "Identity and access"
+    )]
+    pub(crate) seed: Option<String>,
+    /// Let only these peers connect; can be repeated, or separated by commas [env: O_ALLOW]
+    #[arg(
+        long,
+        value_name = "PEER",
+        value_delimiter = ',',
+        help_heading = "Identity and access"
+    )]
+    pub(crate) allow: Vec<PeerId>,
+    /// Let everybody connect but these peers; can be repeated, or separated by commas
+    /// [env: O_DENY]
+    #[arg(
+        long,
+        value_name = "PEER",
+        value_delimiter = ',',
+        conflicts_with = "allow",
+        help_heading = "Identity and access"
+    )]
+    pub(crate) deny: Vec<PeerId>,
+    /// Most connections at once [default: 512] [env: O_MAX_CONNECTIONS]
+    #[arg(long, value_name = "N", help_heading = "Limits")]
+    pub(crate) max_connections: Option<usize>,
+    /// Most programs that run at once [default: 16]
+    #[arg(long, value_name = "N", help_heading = "Limits")]
+    pub(crate) max_running: Option<usize>,
+    /// Most calls that wait for a program to end; more are answered `busy` [default: 64]
+    #[arg(long, value_name = "N", help_heading = "Limits")]
+    pub(crate) max_queued: Option<usize>,
+}
+
+/// `NAME=COMMAND`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct MethodArg {
+    pub(crate) name: String,
+    /// The words of the command, at least one.
+    pub(crate) words: Vec<String>,
+}
+
+impl FromStr for MethodArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, command) = text
+            .split_once('=')
+            .ok_or("write it as NAME=COMMAND, for example add=./add.py")?;
+        if name.is_empty() || name.len() > MethodSpec::MAX_NAME {
+            return Err(format!("a name has 1 to {} bytes", MethodSpec::MAX_NAME));
+        }
+        let words = shell_words::split(command).map_err(|_| "a quote is not closed".to_owned())?;
+        if words.first().is_none_or(String::is_empty) {
+            return Err("after the = stands a command".into());
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            words,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_split_like_a_shells_words() {
+        let method: MethodArg = "m=sh -c 'echo \"a b\" $x' \\; c=d".parse().unwrap();
+        assert_eq!(method.name, "m");
+        assert_eq!(method.words, ["sh", "-c", "echo \"a b\" $x", ";", "c=d"]);
+    }
+
+    #[test]
+    fn what_is_no_method_says_why() {
+        let error = |text: &str| text.parse::<MethodArg>().unwrap_err();
+        assert!(error("add").contains("NAME=COMMAND"));
+        assert!(error("=x").contains("1 to 128 bytes"));
+        assert!(error("m=").contains("a command"));
+        assert!(error("m='x").contains("quote"));
+        assert!(error(&format!("{}=x", "n".repeat(129))).contains("128"));
+    }
+}

@@ -1,0 +1,174 @@
+//! What the program writes: results on standard output, everything else on standard error.
+
+mod table;
+
+use std::{
+    fmt::Display,
+    io::{self, IsTerminal, Write},
+};
+
+use serde::Serialize;
+
+pub(crate) use self::table::Table;
+use crate::exit::{Exit, Failure};
+
+/// How a piece of text looks on a terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    Bold,
+    Dim,
+    Red,
+    Green,
+    Cyan,
+}
+
+impl Style {
+    fn code(self) -> &'static str {
+        match self {
+            Self::Bold => "1",
+            Self::Dim => "2",
+            Self::Red => "31",
+            Self::Green => "32",
+            Self::Cyan => "36",
+        }
+    }
+}
+
+/// Where results, notes and errors go, and in which form.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Output {
+    json: bool,
+    color: bool,
+    error_color: bool,
+}
+
+impl Output {
+    /// Output for people, or with `json` for programs. Color only on a terminal, and never where
+    /// `NO_COLOR` is set or the terminal is `dumb`.
+    pub(crate) fn new(json: bool) -> Self {
+        let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+            && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        Self {
+            json,
+            color: wanted && !json && io::stdout().is_terminal(),
+            error_color: wanted && !json && io::stderr().is_terminal(),
+        }
+    }
+
+    /// Whether programs read this: one compact JSON value a line.
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Writes one line of a result.
+    pub(crate) fn line(&self, text: impl Display) -> Result<(), Failure> {
+        let mut out = io::stdout().lock();
+        writeln!(out, "{text}")?;
+        Ok(out.flush()?)
+    }
+
+    /// Writes one compact JSON value and a line's end.
+    pub(crate) fn value(&self, value: &impl Serialize) -> Result<(), Failure> {
+        let text = serde_json::to_string(value).map_err(|e| Failure::internal(e.to_string()))?;
+        self.line(text)
+    }
+
+    /// Writes bytes as they are.
+    pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<(), Failure> {
+        let mut out = io::stdout().lock();
+        out.write_all(bytes)?;
+        Ok(out.flush()?)
+    }
+
+    /// Writes a table.
+    pub(crate) fn table(&self, table: &Table) -> Result<(), Failure> {
+        for (index, line) in table.lines().into_iter().enumerate() {
+            match index {
+                0 => self.line(self.paint(Style::Bold, line))?,
+                _ => self.line(line)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Says something about the work, on standard error; nothing with `--json`.
+    pub(crate) fn note(&self, text: impl Display) {
+        if !self.json {
+            say(&text);
+        }
+    }
+
+    /// Says that work goes on, on standard error, if somebody looks at it.
+    pub(crate) fn progress(&self, text: impl Display) {
+        if !self.json && io::stderr().is_terminal() {
+            say(&self.paint_error(Style::Dim, text));
+        }
+    }
+
+    /// Says why the command failed, on standard error.
+    pub(crate) fn failure(&self, failure: &Failure) {
+        if failure.exit == Exit::Silent {
+            return;
+        }
+        if self.json {
+            return say(&failure.to_json());
+        }
+        let label = self.paint_error(Style::Red, "error");
+        say(&format_args!("{label}: {}", visible(&failure.message)));
+        if let Some(hint) = &failure.hint {
+            let label = self.paint_error(Style::Cyan, "hint");
+            say(&format_args!("{label}: {}", visible(hint)));
+        }
+    }
+
+    /// `text` in a style, where standard output is a terminal.
+    pub(crate) fn paint(&self, style: Style, text: impl Display) -> String {
+        painted(self.color, style, text)
+    }
+
+    fn paint_error(&self, style: Style, text: impl Display) -> String {
+        painted(self.error_color, style, text)
+    }
+}
+
+fn painted(color: bool, style: Style, text: impl Display) -> String {
+    match color {
+        true => format!("\u{1b}[{}m{text}\u{1b}[0m", style.code()),
+        false => text.to_string(),
+    }
+}
+
+/// Writes a line to standard error; if nobody reads that, there is nobody to tell.
+fn say(text: &impl Display) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Text of a peer's without the control characters that could move a terminal's cursor or recolor
+/// it; line ends and tabs stay.
+pub(crate) fn visible(text: &str) -> String {
+    let shown = |c: char| match c {
+        '\n' | '\t' => c,
+        c if c.is_control() => '\u{fffd}',
+        c => c,
+    };
+    text.chars().map(shown).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_cannot_send_escape_sequences() {
+        assert_eq!(
+            visible("a\u{1b}[31mb\r\u{9b}c\nd\te"),
+            "a\u{fffd}[31mb\u{fffd}\u{fffd}c\nd\te"
+        );
+    }
+
+    #[test]
+    fn color_is_only_for_terminals() {
+        assert_eq!(painted(false, Style::Red, "x"), "x");
+        assert_eq!(painted(true, Style::Red, "x"), "\u{1b}[31mx\u{1b}[0m");
+    }
+}

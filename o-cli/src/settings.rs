@@ -1,0 +1,205 @@
+//! What holds: flags before environment before file before preset, and which of them it was.
+
+mod environment;
+mod file;
+mod layer;
+mod node;
+mod show;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use o_address::{PeerId, TransportAddr};
+use o_core::{Capability, NetworkId};
+use o_node::{KeySource, NodeConfig, Preset};
+
+pub(crate) use self::{file::schema, layer::Layer, show::rows};
+use crate::{exec::ExecLimits, exit::Failure, paths};
+
+/// For what the settings are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// A short-lived node. Its key, and who may connect, come from flags only: a key file that the
+    /// configuration names belongs to a server, which has it locked.
+    Client,
+    /// A node that serves.
+    Server,
+}
+
+/// A value and who chose it.
+#[derive(Clone, Debug)]
+pub(crate) struct Setting<T> {
+    pub(crate) value: T,
+    pub(crate) origin: Origin,
+}
+
+/// Who chose a value, the strongest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Origin {
+    Flag,
+    Environment,
+    File,
+    Preset,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Flag => "flag",
+            Self::Environment => "environment",
+            Self::File => "file",
+            Self::Preset => "preset",
+        })
+    }
+}
+
+/// Who may connect.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Gate {
+    /// Everybody.
+    #[default]
+    Open,
+    /// Nobody but these.
+    Allow(Vec<PeerId>),
+    /// Everybody but these.
+    Deny(Vec<PeerId>),
+}
+
+/// Everything that can be set.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) preset: Setting<Preset>,
+    pub(crate) network: Setting<NetworkId>,
+    pub(crate) listen: Setting<Vec<TransportAddr>>,
+    pub(crate) bootstrap: Setting<Vec<TransportAddr>>,
+    /// `None`: what the role has by default.
+    pub(crate) key: Setting<Option<KeySource>>,
+    pub(crate) gate: Setting<Gate>,
+    pub(crate) capabilities: Setting<Vec<Capability>>,
+    pub(crate) max_connections: Setting<usize>,
+    /// How long a call may take up to its first answer.
+    pub(crate) call_timeout: Setting<Duration>,
+    /// How long a search may take.
+    pub(crate) find_timeout: Setting<Duration>,
+    pub(crate) exec: Setting<ExecLimits>,
+    /// The node's configuration, with all of the above in it that it has a place for.
+    pub(crate) node: NodeConfig,
+    /// What the file changed about it.
+    node_table: serde_json::Value,
+}
+
+impl Settings {
+    /// Reads environment and file, and lets the flags win.
+    ///
+    /// # Errors
+    /// What cannot be understood, and where it stands.
+    pub(crate) fn load(config: Option<&Path>, flags: Layer, role: Role) -> Result<Self, Failure> {
+        let variable = |name: &str| std::env::var(name).ok();
+        let (file, node_table) = file::read(config_path(config, variable))?;
+        Self::resolve(flags, environment::layer(variable)?, file, node_table, role)
+    }
+
+    fn resolve(
+        flags: Layer,
+        mut environment: Layer,
+        mut file: Layer,
+        node_table: serde_json::Value,
+        role: Role,
+    ) -> Result<Self, Failure> {
+        if role == Role::Client {
+            environment.only_for_clients();
+            file.only_for_clients();
+        }
+        let layers = [
+            (Origin::Flag, flags),
+            (Origin::Environment, environment),
+            (Origin::File, file),
+        ];
+        let preset = pick(&layers, |layer| layer.preset).unwrap_or(by_preset(Preset::Local));
+        let mut node = node::base(preset.value, &node_table)?;
+
+        // Where no layer says anything, the node's own configuration does, or the file about it.
+        macro_rules! in_node {
+            ($layer:ident, $($field:ident).+) => {{
+                let picked = pick(&layers, |layer| layer.$layer.clone());
+                let setting = picked.unwrap_or_else(|| Setting {
+                    value: node.$($field).+.clone(),
+                    origin: node::origin(&node_table, &[$(stringify!($field)),+]),
+                });
+                node.$($field).+.clone_from(&setting.value);
+                setting
+            }};
+        }
+        let network = in_node!(network, network);
+        let listen = in_node!(listen, listen);
+        let bootstrap = in_node!(bootstrap, bootstrap);
+        let max_connections = in_node!(max_connections, limits.max_connections);
+        let call_timeout = in_node!(call_timeout, node.call_timeout);
+        node.limits.max_inbound = node.limits.max_inbound.min(max_connections.value);
+
+        Ok(Self {
+            find_timeout: pick(&layers, |layer| layer.find_timeout)
+                .unwrap_or(by_preset(Duration::from_secs(5))),
+            key: pick(&layers, |layer| layer.key.clone().map(Some)).unwrap_or(by_preset(None)),
+            gate: pick(&layers, |layer| layer.gate.clone()).unwrap_or(by_preset(Gate::Open)),
+            capabilities: pick(&layers, |layer| layer.capabilities.clone())
+                .unwrap_or(by_preset(Vec::new())),
+            exec: layer::exec_limits(&layers)?,
+            preset,
+            network,
+            listen,
+            bootstrap,
+            max_connections,
+            call_timeout,
+            node,
+            node_table,
+        })
+    }
+}
+
+/// The file that is read, and whether it has to be there.
+fn config_path(
+    flag: Option<&Path>,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Option<(PathBuf, bool)> {
+    let named = flag.map(Path::to_owned);
+    let named = named.or_else(|| variable("O_CONFIG").filter(|v| !v.is_empty()).map(Into::into));
+    match named {
+        Some(path) => Some((path, true)),
+        None => paths::config_file().map(|path| (path, false)),
+    }
+}
+
+/// The file that is read.
+///
+/// # Errors
+/// When there is no home directory.
+pub(crate) fn path(flag: Option<&Path>) -> Result<PathBuf, Failure> {
+    match config_path(flag, |name| std::env::var(name).ok()) {
+        Some((path, _)) => Ok(path),
+        None => Err(Failure::usage("there is no home directory: give --config")),
+    }
+}
+
+fn by_preset<T>(value: T) -> Setting<T> {
+    let origin = Origin::Preset;
+    Setting { value, origin }
+}
+
+/// What the first layer says that says anything.
+fn pick<T>(
+    layers: &[(Origin, Layer)],
+    what: impl Fn(&Layer) -> Option<T>,
+) -> Option<Setting<T>> {
+    layers.iter().find_map(|(origin, layer)| {
+        what(layer).map(|value| Setting {
+            value,
+            origin: *origin,
+        })
+    })
+}

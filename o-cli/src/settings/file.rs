@@ -1,0 +1,184 @@
+//! Settings from the configuration file, in TOML.
+
+use std::{fs, io, path::PathBuf, str::FromStr};
+
+use o_address::{PeerId, TransportAddr};
+use o_core::{Capability, NetworkId};
+use o_node::{NodeConfig, Preset};
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
+
+use super::{
+    Layer,
+    layer::{gate, key},
+};
+use crate::exit::{Failure, chain};
+
+/// The configuration file of the program `o`: `$XDG_CONFIG_HOME/o/config.toml`. Everything is
+/// optional. Times are written as in "1m 30s", sizes in bytes.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(title = "o/config.toml")]
+struct FileConfig {
+    /// From which defaults to start. Default: local.
+    preset: Option<PresetName>,
+    /// Which network: 1 to 32 characters of a-z, 0-9 and -. Default: main.
+    #[schemars(with = "Option<String>")]
+    network: Option<NetworkId>,
+    /// Where `o serve` listens, as multiaddrs.
+    #[schemars(with = "Option<Vec<String>>")]
+    listen: Option<Vec<TransportAddr>>,
+    /// Nodes that know others, as multiaddrs that end in /p2p/<peer id>.
+    #[schemars(with = "Option<Vec<String>>")]
+    bootstrap: Option<Vec<TransportAddr>>,
+    /// The key file of `o serve`. Default: one for each address.
+    key: Option<PathBuf>,
+    /// The seed of the key of `o serve`, in place of a file. Whoever reads it has the key.
+    seed: Option<String>,
+    /// The only peers that may connect to `o serve`.
+    #[schemars(with = "Option<Vec<String>>")]
+    allow: Option<Vec<PeerId>>,
+    /// The peers that may not connect to `o serve`; not together with `allow`.
+    #[schemars(with = "Option<Vec<String>>")]
+    deny: Option<Vec<PeerId>>,
+    /// What `o serve` announces that it can do.
+    #[schemars(with = "Option<Vec<String>>")]
+    capabilities: Option<Vec<Capability>>,
+    /// Most connections at once. Default: 512.
+    max_connections: Option<usize>,
+    /// How long things may take.
+    timeouts: Timeouts,
+    /// The programs that `o serve --method` runs.
+    exec: Exec,
+    /// Any field of the node's own configuration; `o config show` lists them with their defaults
+    /// as `node.…`.
+    node: Map<String, Value>,
+}
+
+/// How long things may take.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+struct Timeouts {
+    /// A call, up to its first answer. Default: 30s.
+    #[serde(deserialize_with = "duration")]
+    #[schemars(with = "Option<String>")]
+    call: Option<std::time::Duration>,
+    /// A search. Default: 5s.
+    #[serde(deserialize_with = "duration")]
+    #[schemars(with = "Option<String>")]
+    find: Option<std::time::Duration>,
+}
+
+/// The programs that `o serve --method` runs.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+struct Exec {
+    /// Most programs that run at once. Default: 16.
+    max_running: Option<usize>,
+    /// Most calls that wait for a program to end. Default: 64.
+    max_queued: Option<usize>,
+    /// Time between SIGTERM and SIGKILL. Default: 2s.
+    #[serde(deserialize_with = "duration")]
+    #[schemars(with = "Option<String>")]
+    kill_after: Option<std::time::Duration>,
+    /// Largest JSON value that a program may write, in bytes. Default: 16 MiB.
+    max_value: Option<usize>,
+    /// How much of the end of standard error an error carries, in bytes. Default: 4096.
+    stderr_tail: Option<usize>,
+}
+
+/// From which defaults to start.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum PresetName {
+    /// Within this machine: 127.0.0.1 only.
+    Local,
+    /// Within the local network: every interface, and multicast DNS.
+    Lan,
+    /// The internet: every interface.
+    Public,
+}
+
+impl From<PresetName> for Preset {
+    fn from(name: PresetName) -> Self {
+        match name {
+            PresetName::Local => Self::Local,
+            PresetName::Lan => Self::Lan,
+            PresetName::Public => Self::Public,
+        }
+    }
+}
+
+impl FromStr for PresetName {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "local" => Ok(Self::Local),
+            "lan" => Ok(Self::Lan),
+            "public" => Ok(Self::Public),
+            _ => Err("a preset is local, lan or public"),
+        }
+    }
+}
+
+fn duration<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<std::time::Duration>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let parsed = humantime::parse_duration(&text).map_err(serde::de::Error::custom)?;
+    Ok(Some(parsed))
+}
+
+/// Reads the file; one that is not there says nothing, unless somebody named it.
+///
+/// # Errors
+/// When it cannot be read or understood, with its line.
+pub(super) fn read(path: Option<(PathBuf, bool)>) -> Result<(Layer, Value), Failure> {
+    let nothing = || (Layer::default(), Value::Object(Map::new()));
+    let Some((path, required)) = path else {
+        return Ok(nothing());
+    };
+    let in_file = |text: String| Failure::usage(text).context(path.display());
+    match fs::read_to_string(&path) {
+        Ok(text) => parse(&text).map_err(|failure| failure.context(path.display())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !required => Ok(nothing()),
+        Err(error) => Err(in_file(error.to_string())),
+    }
+}
+
+/// What the text of a file says.
+pub(super) fn parse(text: &str) -> Result<(Layer, Value), Failure> {
+    let config: FileConfig =
+        toml::from_str(text).map_err(|error| Failure::usage(chain(&error).trim_end()))?;
+    let layer = Layer {
+        preset: config.preset.map(Preset::from),
+        network: config.network,
+        listen: config.listen,
+        bootstrap: config.bootstrap,
+        key: key(config.key, config.seed)?,
+        gate: gate(config.allow, config.deny)?,
+        capabilities: config.capabilities,
+        max_connections: config.max_connections,
+        call_timeout: config.timeouts.call,
+        find_timeout: config.timeouts.find,
+        max_running: config.exec.max_running,
+        max_queued: config.exec.max_queued,
+        kill_after: config.exec.kill_after,
+        max_value: config.exec.max_value,
+        stderr_tail: config.exec.stderr_tail,
+    };
+    Ok((layer, Value::Object(config.node)))
+}
+
+/// The JSON Schema of the file. The default of `node` is what the preset `local` sets.
+pub(crate) fn schema() -> Result<Value, Failure> {
+    let mut schema = schemars::schema_for!(FileConfig).to_value();
+    let defaults = serde_json::to_value(NodeConfig::preset(Preset::Local))
+        .map_err(|error| Failure::internal(error.to_string()))?;
+    if let Some(node) = schema.pointer_mut("/properties/node") {
+        node["default"] = defaults;
+    }
+    Ok(schema)
+}

@@ -1,0 +1,143 @@
+//! What one source of settings says.
+
+use std::time::Duration;
+
+use o_address::{PeerId, TransportAddr};
+use o_core::{Capability, NetworkId};
+use o_node::{KeySource, Preset, Seed};
+
+use super::{Gate, Origin, Setting, pick};
+use crate::{
+    cli::{NetworkArgs, PresetArgs, SettingsArgs},
+    exec::ExecLimits,
+    exit::Failure,
+};
+
+/// What flags, environment or file say; `None` where they say nothing.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Layer {
+    pub(super) preset: Option<Preset>,
+    pub(super) network: Option<NetworkId>,
+    pub(super) listen: Option<Vec<TransportAddr>>,
+    pub(super) bootstrap: Option<Vec<TransportAddr>>,
+    pub(super) key: Option<KeySource>,
+    pub(super) gate: Option<Gate>,
+    pub(super) capabilities: Option<Vec<Capability>>,
+    pub(super) max_connections: Option<usize>,
+    pub(super) call_timeout: Option<Duration>,
+    pub(super) find_timeout: Option<Duration>,
+    pub(super) max_running: Option<usize>,
+    pub(super) max_queued: Option<usize>,
+    pub(super) kill_after: Option<Duration>,
+    pub(super) max_value: Option<usize>,
+    pub(super) stderr_tail: Option<usize>,
+}
+
+impl Layer {
+    /// Takes out what only a server uses.
+    pub(super) fn only_for_clients(&mut self) {
+        self.key = None;
+        self.gate = None;
+        self.listen = None;
+        self.capabilities = None;
+    }
+}
+
+/// The one key that a source names.
+pub(super) fn key(
+    file: Option<std::path::PathBuf>,
+    seed: Option<String>,
+) -> Result<Option<KeySource>, Failure> {
+    match (file, seed) {
+        (Some(_), Some(_)) => Err(Failure::usage("a key file and a seed: give one of them")),
+        (Some(file), None) => Ok(Some(KeySource::File(file))),
+        (None, Some(seed)) => Ok(Some(KeySource::Seed(Seed::new(seed)))),
+        (None, None) => Ok(None),
+    }
+}
+
+/// The one list that a source names.
+pub(super) fn gate(
+    allow: Option<Vec<PeerId>>,
+    deny: Option<Vec<PeerId>>,
+) -> Result<Option<Gate>, Failure> {
+    match (allow, deny) {
+        (Some(_), Some(_)) => Err(Failure::usage(
+            "a list of allowed and one of denied peers: give one of them",
+        )),
+        (Some(allow), None) => Ok(Some(Gate::Allow(allow))),
+        (None, Some(deny)) => Ok(Some(Gate::Deny(deny))),
+        (None, None) => Ok(None),
+    }
+}
+
+fn preset(args: PresetArgs) -> Option<Preset> {
+    match (args.lan, args.public) {
+        (true, _) => Some(Preset::Lan),
+        (_, true) => Some(Preset::Public),
+        _ => None,
+    }
+}
+
+fn given<T>(list: &[T]) -> Option<Vec<T>>
+where
+    T: Clone,
+{
+    (!list.is_empty()).then(|| list.to_vec())
+}
+
+impl TryFrom<&NetworkArgs> for Layer {
+    type Error = Failure;
+
+    fn try_from(args: &NetworkArgs) -> Result<Self, Failure> {
+        Ok(Self {
+            preset: preset(args.preset),
+            network: args.network.clone(),
+            bootstrap: given(&args.bootstrap),
+            key: key(args.key.clone(), args.seed.clone())?,
+            ..Self::default()
+        })
+    }
+}
+
+impl TryFrom<&SettingsArgs> for Layer {
+    type Error = Failure;
+
+    fn try_from(args: &SettingsArgs) -> Result<Self, Failure> {
+        Ok(Self {
+            preset: preset(args.preset),
+            network: args.network.clone(),
+            listen: given(&args.listen),
+            bootstrap: given(&args.bootstrap),
+            key: key(args.key.clone(), args.seed.clone())?,
+            gate: gate(given(&args.allow), given(&args.deny))?,
+            capabilities: given(&args.capability),
+            max_connections: args.max_connections,
+            max_running: args.max_running,
+            max_queued: args.max_queued,
+            ..Self::default()
+        })
+    }
+}
+
+/// The limits of programs, each from whoever says something about it. The origin is the strongest.
+pub(super) fn exec_limits(layers: &[(Origin, Layer)]) -> Result<Setting<ExecLimits>, Failure> {
+    let mut limits = ExecLimits::default();
+    let mut origin = Origin::Preset;
+    macro_rules! set {
+        ($($field:ident),+) => {$(
+            if let Some(setting) = pick(layers, |layer| layer.$field) {
+                limits.$field = setting.value;
+                origin = origin.min(setting.origin);
+            }
+        )+};
+    }
+    set!(max_running, max_queued, kill_after, max_value, stderr_tail);
+    if limits.max_running == 0 {
+        return Err(Failure::usage("at least one program must be able to run"));
+    }
+    Ok(Setting {
+        value: limits,
+        origin,
+    })
+}

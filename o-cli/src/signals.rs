@@ -1,0 +1,99 @@
+//! Being asked to end: Ctrl-C, SIGTERM and a closed terminal.
+
+use std::{
+    io,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use tokio::sync::watch;
+
+use crate::exit::{Exit, Failure};
+
+/// Hears that the program is asked to end. From the second time on it ends at once.
+#[derive(Clone, Debug)]
+pub(crate) struct Interrupt(watch::Receiver<bool>);
+
+static WATCHING: AtomicBool = AtomicBool::new(false);
+
+impl Interrupt {
+    /// Begins to watch; to be called once, inside the runtime.
+    pub(crate) fn watch() -> Result<Self, Failure> {
+        if WATCHING.swap(true, Ordering::Relaxed) {
+            return Err(Failure::internal("signals are watched already"));
+        }
+        let (sender, receiver) = watch::channel(false);
+        let mut signals = Signals::new()?;
+        tokio::spawn(async move {
+            while signals.next().await.is_some() {
+                if sender.send_replace(true) {
+                    std::process::exit(Exit::Interrupted as i32);
+                }
+            }
+        });
+        Ok(Self(receiver))
+    }
+
+    /// Returns when the program is asked to end, also if it was before.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub(crate) async fn wait(&self) {
+        if self.0.clone().wait_for(|asked| *asked).await.is_err() {
+            // Nobody watches any more, because the runtime ends.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Does the work unless the program is asked to end before it is done.
+    ///
+    /// # Errors
+    /// Those of the work, or that it was interrupted.
+    pub(crate) async fn during<T>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        tokio::select! {
+            biased;
+            () = self.wait() => Err(Failure::interrupted()),
+            done = work => done,
+        }
+    }
+}
+
+#[cfg(unix)]
+struct Signals([tokio::signal::unix::Signal; 3]);
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self([
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::hangup())?,
+        ]))
+    }
+
+    async fn next(&mut self) -> Option<()> {
+        let [interrupt, terminate, hangup] = &mut self.0;
+        tokio::select! {
+            signal = interrupt.recv() => signal,
+            signal = terminate.recv() => signal,
+            signal = hangup.recv() => signal,
+        }
+    }
+}
+
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) -> Option<()> {
+        tokio::signal::ctrl_c().await.ok()
+    }
+}

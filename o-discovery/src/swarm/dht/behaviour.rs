@@ -1,0 +1,172 @@
+//! Kademlia's behaviour, dialing only addresses that are worth it.
+
+use std::{
+    fmt,
+    ops::{Deref, DerefMut},
+    task::{Context, Poll},
+};
+
+use libp2p::{
+    Multiaddr, PeerId, StreamProtocol,
+    core::{Endpoint, transport::PortUse},
+    kad::{self, BucketInserts, Caching, Mode, StoreInserts},
+    swarm::{
+        ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent,
+        THandlerOutEvent, ToSwarm,
+    },
+};
+use o_core::NetworkId;
+
+use super::{DhtConfig, DhtMode, ProviderStore};
+use crate::swarm::addresses::{Scope, filtered};
+
+/// Largest message, in bytes: twenty providers and twenty closer peers with eight addresses of 160
+/// bytes each fit in it. All nodes of a network must agree.
+const MAX_PACKET: usize = 64 * 1024;
+
+/// The behaviour of the table: libp2p's Kademlia, to which it dereferences.
+///
+/// The one thing that it changes: of the addresses that other nodes give for a peer, only those are
+/// dialed that [`DhtConfig`] allows, and at most `max_addresses` of them. Otherwise anybody who
+/// answers a query could have us knock at addresses of their choice, in our own network too.
+pub struct Behaviour {
+    kad: kad::Behaviour<ProviderStore>,
+    scope: Scope,
+    max_addresses: usize,
+}
+
+/// The protocol id of a network's table: `/o-kad/1/<network>`.
+#[expect(
+    clippy::expect_used,
+    reason = "a text that begins with a slash is a protocol id"
+)]
+pub fn protocol(network: &NetworkId) -> StreamProtocol {
+    StreamProtocol::try_from_owned(format!("/o-kad/1/{network}")).expect("it begins with a slash")
+}
+
+/// A behaviour for the node `peer`.
+pub fn behaviour(peer: PeerId, network: &NetworkId, config: &DhtConfig) -> Behaviour {
+    let mut settings = kad::Config::new(protocol(network));
+    settings
+        .set_record_filtering(StoreInserts::FilterBoth)
+        .set_kbucket_inserts(BucketInserts::Manual)
+        .set_caching(Caching::Disabled)
+        .disjoint_query_paths(true)
+        .set_parallelism(config.parallelism)
+        .set_query_timeout(config.query_timeout)
+        .set_max_packet_size(MAX_PACKET)
+        .set_provider_record_ttl(Some(config.provider_ttl))
+        // `State` announces again, so that it can bound how much is under way.
+        .set_provider_publication_interval(None)
+        .set_replication_interval(None)
+        .set_publication_interval(None)
+        .set_periodic_bootstrap_interval(Some(config.bootstrap_interval));
+    let store = ProviderStore::new(peer, config);
+    let mut kad = kad::Behaviour::with_config(peer, store, settings);
+    match config.mode {
+        DhtMode::Auto => {}
+        DhtMode::Client => kad.set_mode(Some(Mode::Client)),
+        DhtMode::Server => kad.set_mode(Some(Mode::Server)),
+    }
+    Behaviour {
+        kad,
+        scope: config.scope(),
+        max_addresses: config.max_addresses,
+    }
+}
+
+impl Deref for Behaviour {
+    type Target = kad::Behaviour<ProviderStore>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.kad
+    }
+}
+
+impl DerefMut for Behaviour {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.kad
+    }
+}
+
+impl fmt::Debug for Behaviour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Behaviour")
+            .field("scope", &self.scope)
+            .finish_non_exhaustive()
+    }
+}
+
+impl NetworkBehaviour for Behaviour {
+    type ConnectionHandler = THandler<kad::Behaviour<ProviderStore>>;
+    type ToSwarm = kad::Event;
+
+    fn handle_pending_inbound_connection(
+        &mut self,
+        id: ConnectionId,
+        local: &Multiaddr,
+        remote: &Multiaddr,
+    ) -> Result<(), ConnectionDenied> {
+        self.kad
+            .handle_pending_inbound_connection(id, local, remote)
+    }
+
+    fn handle_established_inbound_connection(
+        &mut self,
+        id: ConnectionId,
+        peer: PeerId,
+        local: &Multiaddr,
+        remote: &Multiaddr,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.kad
+            .handle_established_inbound_connection(id, peer, local, remote)
+    }
+
+    fn handle_pending_outbound_connection(
+        &mut self,
+        id: ConnectionId,
+        peer: Option<PeerId>,
+        addresses: &[Multiaddr],
+        role: Endpoint,
+    ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
+        let known = self
+            .kad
+            .handle_pending_outbound_connection(id, peer, addresses, role)?;
+        let Some(peer) = peer else {
+            return Ok(Vec::new());
+        };
+        Ok(filtered(&known, &peer, self.scope, self.max_addresses))
+    }
+
+    fn handle_established_outbound_connection(
+        &mut self,
+        id: ConnectionId,
+        peer: PeerId,
+        address: &Multiaddr,
+        role: Endpoint,
+        port: PortUse,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.kad
+            .handle_established_outbound_connection(id, peer, address, role, port)
+    }
+
+    fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+        self.kad.on_swarm_event(event);
+    }
+
+    fn on_connection_handler_event(
+        &mut self,
+        peer: PeerId,
+        id: ConnectionId,
+        event: THandlerOutEvent<Self>,
+    ) {
+        self.kad.on_connection_handler_event(peer, id, event);
+    }
+
+    fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
+        self.kad.poll(context)
+    }
+}
