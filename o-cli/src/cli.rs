@@ -10,7 +10,7 @@ use o_address::Address;
 
 pub(crate) use self::{
     network::{NetworkArgs, PresetArgs},
-    serve::{MethodArg, ServeArgs},
+    serve::{MethodArg, ServeArgs, SettingsArgs},
 };
 use crate::demo::DemoArgs;
 
@@ -217,7 +217,7 @@ pub(crate) enum ConfigCommand {
   O_NETWORK=test o config show --json
 
 Flags win over O_* in the environment, which wins over the file, which wins over the preset.")]
-    Show(Box<ServeSettingsArgs>),
+    Show(Box<SettingsArgs>),
     /// Show the JSON Schema of the configuration file
     #[command(after_help = "Example:
   o config schema > o.schema.json")]
@@ -226,13 +226,6 @@ Flags win over O_* in the environment, which wins over the file, which wins over
     #[command(after_help = "Example:
   $EDITOR \"$(o config path)\"")]
     Path,
-}
-
-/// The flags of `serve` that are settings.
-#[derive(Clone, Debug, Default, Args)]
-pub(crate) struct ServeSettingsArgs {
-    #[command(flatten)]
-    pub(crate) settings: serve::SettingsArgs,
 }
 
 /// `o completions`.

@@ -5,7 +5,7 @@ mod split;
 
 use serde::de::IgnoredAny;
 
-pub(crate) use self::split::{SplitError, Splitter};
+pub(crate) use self::split::Splitter;
 
 /// Checks that `text` is one JSON value and returns it without white space between its parts.
 ///

@@ -18,8 +18,12 @@ use o_address::{PeerId, TransportAddr};
 use o_core::{Capability, NetworkId};
 use o_node::{KeySource, NodeConfig, Preset};
 
-pub(crate) use self::{file::schema, layer::Layer, show::rows};
-use crate::{exec::ExecLimits, exit::Failure, paths};
+pub(crate) use self::{
+    file::schema,
+    layer::{ExecSettings, Layer},
+    show::{Row, rows},
+};
+use crate::{exit::Failure, paths};
 
 /// For what the settings are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,8 +42,8 @@ pub(crate) struct Setting<T> {
     pub(crate) origin: Origin,
 }
 
-/// Who chose a value, the strongest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// Who chose a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
     Flag,
     Environment,
@@ -86,7 +90,7 @@ pub(crate) struct Settings {
     pub(crate) call_timeout: Setting<Duration>,
     /// How long a search may take.
     pub(crate) find_timeout: Setting<Duration>,
-    pub(crate) exec: Setting<ExecLimits>,
+    pub(crate) exec: ExecSettings,
     /// The node's configuration, with all of the above in it that it has a place for.
     pub(crate) node: NodeConfig,
     /// What the file changed about it.
@@ -149,7 +153,7 @@ impl Settings {
             gate: pick(&layers, |layer| layer.gate.clone()).unwrap_or(by_preset(Gate::Open)),
             capabilities: pick(&layers, |layer| layer.capabilities.clone())
                 .unwrap_or(by_preset(Vec::new())),
-            exec: layer::exec_limits(&layers)?,
+            exec: ExecSettings::resolve(&layers)?,
             preset,
             network,
             listen,

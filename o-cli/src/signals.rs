@@ -9,9 +9,9 @@ use tokio::sync::watch;
 
 use crate::exit::{Exit, Failure};
 
-/// Hears that the program is asked to end. From the second time on it ends at once.
+/// Hears that the program is asked to end, and how often. The third time it ends at once.
 #[derive(Clone, Debug)]
-pub(crate) struct Interrupt(watch::Receiver<bool>);
+pub(crate) struct Interrupt(watch::Receiver<u32>);
 
 static WATCHING: AtomicBool = AtomicBool::new(false);
 
@@ -21,11 +21,12 @@ impl Interrupt {
         if WATCHING.swap(true, Ordering::Relaxed) {
             return Err(Failure::internal("signals are watched already"));
         }
-        let (sender, receiver) = watch::channel(false);
+        let (sender, receiver) = watch::channel(0);
         let mut signals = Signals::new()?;
         tokio::spawn(async move {
             while signals.next().await.is_some() {
-                if sender.send_replace(true) {
+                let before = sender.send_replace(*sender.borrow() + 1);
+                if before >= 2 {
                     std::process::exit(Exit::Interrupted as i32);
                 }
             }
@@ -38,7 +39,19 @@ impl Interrupt {
     /// # Cancel safety
     /// Nothing is lost when the future is dropped.
     pub(crate) async fn wait(&self) {
-        if self.0.clone().wait_for(|asked| *asked).await.is_err() {
+        self.times(1).await;
+    }
+
+    /// Returns when the program is asked to end for the second time: somebody is in a hurry.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub(crate) async fn again(&self) {
+        self.times(2).await;
+    }
+
+    async fn times(&self, count: u32) {
+        if self.0.clone().wait_for(|asked| *asked >= count).await.is_err() {
             // Nobody watches any more, because the runtime ends.
             std::future::pending::<()>().await;
         }

@@ -155,7 +155,7 @@ pub enum DialError {
         limit: &'static str,
     },
     /// A failed dial is recent; the next try comes after this pause.
-    #[error("{peer} failed to answer a moment ago, next try in {retry_in:?}: {reason}")]
+    #[error("the last dial is recent, next try in {retry_in:?}: {reason}")]
     BackingOff {
         /// The peer.
         peer: PeerId,
@@ -163,6 +163,8 @@ pub enum DialError {
         retry_in: Duration,
         /// What the last dial said.
         reason: String,
+        /// Whether it said that the peer refuses us, for certain.
+        refused: bool,
     },
     /// The node has shut down.
     #[error("the node has shut down")]

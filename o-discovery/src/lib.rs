@@ -15,7 +15,6 @@
 //! What a source tells is a hint until the peer itself, with its key, has confirmed it.
 
 mod bootstrap;
-mod keys;
 mod memory;
 mod merged;
 pub mod swarm;

@@ -30,5 +30,8 @@ pub use crate::{
     node::{Node, PeerCaller},
 };
 pub use o_gating::{AllowAll, AllowList, BlockList, GaterChain, HierarchyGater, HierarchyRule};
-pub use o_protocol::{AgentDescription, CallerExt, Methods, NodeDescription, TypedStream};
+pub use o_protocol::{
+    AgentDescription, CallerExt, MethodDescription, Methods, NodeDescription, TranscodeError,
+    TypedStream, transcode,
+};
 pub use o_transport::{Identity, IdentityConfig, KeyError, KeyFile, KeySource, Keypair, Seed};

@@ -57,6 +57,10 @@ impl o_pool::Link for Link {
         self.session.active_calls()
     }
 
+    fn calls_started(&self) -> u64 {
+        self.session.calls_started()
+    }
+
     fn close(&self, reason: &'static str) {
         self.session.goodbye(&Goodbye::new(ErrorCode::ShuttingDown, reason));
     }

@@ -147,6 +147,16 @@ pub(crate) fn dial_error(error: &DialError, address: &Address) -> CallError {
         DialError::Refused { peer, reason, certain } => {
             CallError::Refused { peer: Some(*peer), reason: reason.clone(), certain: *certain }
         }
+        DialError::BackingOff {
+            peer,
+            reason,
+            refused: true,
+            ..
+        } => CallError::Refused {
+            peer: Some(*peer),
+            reason: reason.clone(),
+            certain: true,
+        },
         DialError::Busy { limit } => CallError::Busy { reason: format!("{limit} is reached") },
         DialError::Shutdown => CallError::ShuttingDown,
         other => {

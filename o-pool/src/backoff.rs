@@ -29,6 +29,8 @@ pub(crate) enum Verdict {
         retry_in: Duration,
         /// What the last dial said.
         reason: String,
+        /// Whether that was a refusal.
+        refused: bool,
     },
 }
 
@@ -50,6 +52,7 @@ struct Backoff {
     failures: u32,
     until: Instant,
     reason: String,
+    refused: bool,
     /// Addresses tried since the last pause was over, at most twice `max_addresses`: so many new
     /// ones may cut a pause short.
     tried: Vec<TransportAddr>,
@@ -92,6 +95,7 @@ impl Backoffs {
             Verdict::Wait {
                 retry_in: entry.until.saturating_duration_since(now),
                 reason: entry.reason.clone(),
+                refused: entry.refused,
             }
         } else {
             Verdict::Dial(new)
@@ -117,6 +121,7 @@ impl Backoffs {
             failures: 0,
             until: now,
             reason: String::new(),
+            refused: false,
             tried: Vec::new(),
         });
         if now >= entry.until {
@@ -127,6 +132,7 @@ impl Backoffs {
         entry.tried.extend(new);
         entry.failures = entry.failures.saturating_add(1);
         entry.reason = shortened(error.to_string());
+        entry.refused = matches!(error, DialError::Refused { certain: true, .. });
         let pause = pause(self.base, self.factor, self.max, entry.failures);
         entry.until = now + pause.mul_f64(1.0 - self.jitter * self.random.unit());
     }

@@ -162,11 +162,16 @@ impl<L: Link, T: Clone> PoolState<L, T> {
     ) -> Result<&mut Dial<T>, AcquireError> {
         let addresses = match self.backoffs.check(&peer, addresses, now) {
             Verdict::Dial(addresses) => addresses,
-            Verdict::Wait { retry_in, reason } => {
+            Verdict::Wait {
+                retry_in,
+                reason,
+                refused,
+            } => {
                 let error = DialError::BackingOff {
                     peer,
                     retry_in,
                     reason,
+                    refused,
                 };
                 return Err(error.into());
             }

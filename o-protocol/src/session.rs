@@ -239,6 +239,12 @@ impl Session {
         self.our_calls + self.their_calls
     }
 
+    /// Calls that have begun so far, ours and theirs.
+    pub fn calls_started(&self) -> u64 {
+        let ours = self.next_id.saturating_sub(1) / 2;
+        ours.saturating_add(self.last_their_id.div_ceil(2))
+    }
+
     /// The limits, as they hold.
     pub fn config(&self) -> &SessionConfig {
         &self.config

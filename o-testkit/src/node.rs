@@ -5,8 +5,6 @@ mod run;
 mod serve;
 mod sessions;
 mod shared;
-#[cfg(test)]
-mod tests;
 
 use std::{
     fmt,

@@ -6,7 +6,7 @@ use o_address::{PeerId, TransportAddr};
 use o_core::{Capability, NetworkId};
 use o_node::{KeySource, Preset, Seed};
 
-use super::{Gate, Origin, Setting, pick};
+use super::{Gate, Origin, Setting, by_preset, pick};
 use crate::{
     cli::{NetworkArgs, PresetArgs, SettingsArgs},
     exec::ExecLimits,
@@ -120,24 +120,45 @@ impl TryFrom<&SettingsArgs> for Layer {
     }
 }
 
-/// The limits of programs, each from whoever says something about it. The origin is the strongest.
-pub(super) fn exec_limits(layers: &[(Origin, Layer)]) -> Result<Setting<ExecLimits>, Failure> {
-    let mut limits = ExecLimits::default();
-    let mut origin = Origin::Preset;
-    macro_rules! set {
-        ($($field:ident),+) => {$(
-            if let Some(setting) = pick(layers, |layer| layer.$field) {
-                limits.$field = setting.value;
-                origin = origin.min(setting.origin);
-            }
-        )+};
+/// The limits of the programs that a server runs.
+#[derive(Clone, Debug)]
+pub(crate) struct ExecSettings {
+    pub(crate) max_running: Setting<usize>,
+    pub(crate) max_queued: Setting<usize>,
+    pub(crate) kill_after: Setting<Duration>,
+    pub(crate) max_value: Setting<usize>,
+    pub(crate) stderr_tail: Setting<usize>,
+}
+
+impl ExecSettings {
+    pub(super) fn resolve(layers: &[(Origin, Layer)]) -> Result<Self, Failure> {
+        let limits = ExecLimits::default();
+        macro_rules! setting {
+            ($field:ident) => {
+                pick(layers, |layer| layer.$field).unwrap_or(by_preset(limits.$field))
+            };
+        }
+        let settings = Self {
+            max_running: setting!(max_running),
+            max_queued: setting!(max_queued),
+            kill_after: setting!(kill_after),
+            max_value: setting!(max_value),
+            stderr_tail: setting!(stderr_tail),
+        };
+        if settings.max_running.value == 0 {
+            return Err(Failure::usage("at least one program must be able to run"));
+        }
+        Ok(settings)
     }
-    set!(max_running, max_queued, kill_after, max_value, stderr_tail);
-    if limits.max_running == 0 {
-        return Err(Failure::usage("at least one program must be able to run"));
+
+    /// The values.
+    pub(crate) fn limits(&self) -> ExecLimits {
+        ExecLimits {
+            max_running: self.max_running.value,
+            max_queued: self.max_queued.value,
+            kill_after: self.kill_after.value,
+            max_value: self.max_value.value,
+            stderr_tail: self.stderr_tail.value,
+        }
     }
-    Ok(Setting {
-        value: limits,
-        origin,
-    })
 }

@@ -41,11 +41,11 @@ pub(crate) fn rows(settings: &Settings) -> Result<Vec<Row>, Failure> {
         row("max_connections", &settings.max_connections, |max| json!(max)),
         row("timeouts.call", &settings.call_timeout, time),
         row("timeouts.find", &settings.find_timeout, time),
-        row("exec.max_running", &settings.exec, |exec| json!(exec.max_running)),
-        row("exec.max_queued", &settings.exec, |exec| json!(exec.max_queued)),
-        row("exec.kill_after", &settings.exec, |exec| time(&exec.kill_after)),
-        row("exec.max_value", &settings.exec, |exec| json!(exec.max_value)),
-        row("exec.stderr_tail", &settings.exec, |exec| json!(exec.stderr_tail)),
+        row("exec.max_running", &settings.exec.max_running, |max| json!(max)),
+        row("exec.max_queued", &settings.exec.max_queued, |max| json!(max)),
+        row("exec.kill_after", &settings.exec.kill_after, time),
+        row("exec.max_value", &settings.exec.max_value, |max| json!(max)),
+        row("exec.stderr_tail", &settings.exec.stderr_tail, |max| json!(max)),
     ];
     let config = serde_json::to_value(&settings.node)
         .map_err(|error| Failure::internal(error.to_string()))?;

@@ -9,17 +9,9 @@ use o_transport::from_multiaddr;
 /// Longest address that is kept, in bytes of its binary form: a relayed one takes about 100.
 const MAX_BYTES: usize = 160;
 
-/// Which networks an address may lie in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Scope {
-    /// Only what the public internet reaches.
-    Public,
-    /// Also loopback, private ranges and memory.
-    Any,
-}
-
-/// `address` without the peer at its end, if it is a sane address of `peer` within `scope`.
-pub(crate) fn usable(address: &Multiaddr, peer: &PeerId, scope: Scope) -> Option<Multiaddr> {
+/// `address` without the peer at its end, if it is a sane address of `peer`. Loopback, private
+/// ranges and memory only with `allow_private`.
+pub(crate) fn usable(address: &Multiaddr, peer: &PeerId, allow_private: bool) -> Option<Multiaddr> {
     if address.len() > MAX_BYTES {
         return None;
     }
@@ -32,13 +24,12 @@ pub(crate) fn usable(address: &Multiaddr, peer: &PeerId, scope: Scope) -> Option
     }
     let mut parts = address.iter();
     let host_is_good = match parts.next()? {
-        Protocol::Ip4(ip) => is_good_v4(ip, scope),
-        Protocol::Ip6(ip) => is_good_v6(ip, scope),
-        Protocol::Dns(name)
-        | Protocol::Dns4(name)
-        | Protocol::Dns6(name)
-        | Protocol::Dnsaddr(name) => is_good_name(&name, scope),
-        Protocol::Memory(port) => return (port != 0 && scope == Scope::Any).then_some(address),
+        Protocol::Ip4(ip) => is_good_v4(ip, allow_private),
+        Protocol::Ip6(ip) => is_good_v6(ip, allow_private),
+        Protocol::Dns(name) | Protocol::Dns4(name) | Protocol::Dns6(name) => {
+            is_good_name(&name, allow_private)
+        }
+        Protocol::Memory(port) => return (port != 0 && allow_private).then_some(address),
         _ => false, // A path on this machine, or nothing that can be dialed.
     };
     let port_is_good = match parts.next() {
@@ -55,7 +46,7 @@ pub(crate) fn usable(address: &Multiaddr, peer: &PeerId, scope: Scope) -> Option
 pub(crate) fn filtered<'a>(
     addresses: impl IntoIterator<Item = &'a Multiaddr>,
     peer: &PeerId,
-    scope: Scope,
+    allow_private: bool,
     limit: usize,
 ) -> Vec<Multiaddr> {
     let mut kept = Vec::new();
@@ -63,7 +54,7 @@ pub(crate) fn filtered<'a>(
         if kept.len() >= limit {
             break;
         }
-        if let Some(address) = usable(address, peer, scope)
+        if let Some(address) = usable(address, peer, allow_private)
             && !kept.contains(&address)
         {
             kept.push(address);
@@ -81,7 +72,7 @@ pub(crate) fn to_transport(addresses: &[Multiaddr], peer: &PeerId) -> Vec<Transp
         .collect()
 }
 
-fn is_good_v4(ip: Ipv4Addr, scope: Scope) -> bool {
+fn is_good_v4(ip: Ipv4Addr, allow_private: bool) -> bool {
     let [a, b, c, _] = ip.octets();
     if a == 0 || ip.is_multicast() || ip.is_broadcast() {
         return false;
@@ -97,15 +88,15 @@ fn is_good_v4(ip: Ipv4Addr, scope: Scope) -> bool {
         || assignments
         || benchmark
         || a >= 240;
-    scope == Scope::Any || !local
+    allow_private || !local
 }
 
-fn is_good_v6(ip: Ipv6Addr, scope: Scope) -> bool {
+fn is_good_v6(ip: Ipv6Addr, allow_private: bool) -> bool {
     if ip.is_unspecified() || ip.is_multicast() {
         return false;
     }
     if let Some(ip) = ip.to_ipv4_mapped() {
-        return is_good_v4(ip, scope);
+        return is_good_v4(ip, allow_private);
     }
     let [a, b, ..] = ip.segments();
     let site_local = a & 0xffc0 == 0xfec0; // RFC 3879
@@ -115,10 +106,10 @@ fn is_good_v6(ip: Ipv6Addr, scope: Scope) -> bool {
         || ip.is_unicast_link_local()
         || site_local
         || documentation;
-    scope == Scope::Any || !local
+    allow_private || !local
 }
 
-fn is_good_name(name: &str, scope: Scope) -> bool {
+fn is_good_name(name: &str, allow_private: bool) -> bool {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
     let local = ["localhost", "local", "internal", "home.arpa"]
         .iter()
@@ -130,15 +121,15 @@ fn is_good_name(name: &str, scope: Scope) -> bool {
     let clean = name
         .bytes()
         .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
-    clean && !name.is_empty() && (scope == Scope::Any || !local)
+    clean && !name.is_empty() && (allow_private || !local)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn check(text: &str, scope: Scope) -> bool {
-        usable(&text.parse().unwrap(), &PeerId::random(), scope).is_some()
+    fn check(text: &str, allow_private: bool) -> bool {
+        usable(&text.parse().unwrap(), &PeerId::random(), allow_private).is_some()
     }
 
     #[test]
@@ -162,8 +153,8 @@ mod tests {
             "/memory/7",
         ];
         for text in local {
-            assert!(!check(text, Scope::Public), "{text}");
-            assert!(check(text, Scope::Any), "{text}");
+            assert!(!check(text, false), "{text}");
+            assert!(check(text, true), "{text}");
         }
     }
 
@@ -178,7 +169,7 @@ mod tests {
             "/dns/mylocal/tcp/1",
         ];
         for text in public {
-            assert!(check(text, Scope::Public), "{text}");
+            assert!(check(text, false), "{text}");
         }
     }
 
@@ -197,20 +188,17 @@ mod tests {
             "/tcp/1",
         ];
         for text in bad {
-            assert!(!check(text, Scope::Any), "{text}");
+            assert!(!check(text, true), "{text}");
         }
         let relay = PeerId::random();
         let circuit = format!("/ip4/1.2.3.4/tcp/1/p2p/{relay}/p2p-circuit");
-        assert!(check(&circuit, Scope::Public));
-        assert!(!check(
-            &format!("{circuit}/p2p/{relay}/p2p-circuit"),
-            Scope::Public
-        ));
+        assert!(check(&circuit, false));
+        assert!(!check(&format!("{circuit}/p2p/{relay}/p2p-circuit"), false));
         let smuggled = Multiaddr::empty().with(Protocol::Dns4("x/tcp/1".into()));
         let smuggled = smuggled.with(Protocol::Tcp(2));
-        assert_eq!(usable(&smuggled, &relay, Scope::Any), None);
+        assert_eq!(usable(&smuggled, &relay, true), None);
         let long = format!("/dns4/{}/tcp/1", "a".repeat(200));
-        assert!(!check(&long, Scope::Public));
+        assert!(!check(&long, false));
     }
 
     #[test]
@@ -218,9 +206,9 @@ mod tests {
         let (peer, other) = (PeerId::random(), PeerId::random());
         let bare: Multiaddr = "/ip4/1.2.3.4/tcp/1".parse().unwrap();
         let full = bare.clone().with_p2p(peer).unwrap();
-        assert_eq!(usable(&full, &peer, Scope::Public), Some(bare.clone()));
-        assert_eq!(usable(&full, &other, Scope::Public), None);
-        let kept = filtered([&full, &bare, &full], &peer, Scope::Public, 8);
+        assert_eq!(usable(&full, &peer, false), Some(bare.clone()));
+        assert_eq!(usable(&full, &other, false), None);
+        let kept = filtered([&full, &bare, &full], &peer, false, 8);
         assert_eq!(kept, [bare]);
     }
 
@@ -230,6 +218,6 @@ mod tests {
         let many: Vec<Multiaddr> = (1..50)
             .map(|port| format!("/ip4/1.2.3.4/tcp/{port}").parse().unwrap())
             .collect();
-        assert_eq!(filtered(&many, &peer, Scope::Public, 8), many[..8]);
+        assert_eq!(filtered(&many, &peer, false, 8), many[..8]);
     }
 }

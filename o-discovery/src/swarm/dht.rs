@@ -15,7 +15,6 @@
 //!
 //! # How to drive it
 //! ```
-//! use libp2p::kad;
 //! use o_discovery::swarm::dht;
 //!
 //! let config = dht::DhtConfig::default();
@@ -33,6 +32,7 @@
 mod behaviour;
 mod config;
 mod handle;
+mod keys;
 mod state;
 mod store;
 #[cfg(test)]
@@ -42,6 +42,7 @@ use libp2p::{PeerId, kad::RecordKey};
 use o_core::NetworkId;
 use tokio::sync::mpsc;
 
+use self::keys::Digest;
 pub use self::{
     behaviour::{Behaviour, behaviour, protocol},
     config::{DhtConfig, DhtMode},
@@ -49,7 +50,6 @@ pub use self::{
     state::State,
     store::ProviderStore,
 };
-use crate::keys::Digest;
 
 /// A handle for everybody, and the queue of its commands for the Swarm task of the node `peer`.
 pub fn channel(

@@ -1,6 +1,11 @@
 //! The table between several nodes.
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests: a failure is the test's"
+)]
 
 mod node;
+mod records;
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -11,7 +16,8 @@ use o_discovery::swarm::dht::{DhtConfig, DhtMode, Handle};
 use tokio::time::timeout;
 
 pub(crate) use self::node::Node;
-use crate::support::{DEADLINE, record, tombstone};
+use self::records::{record, tombstone};
+use crate::support::DEADLINE;
 
 fn name(text: &str) -> Query {
     Query::Name(text.parse().unwrap())

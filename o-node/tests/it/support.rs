@@ -1,18 +1,34 @@
-//! What the tests share: nodes, agents, deadlines.
+//! What the tests share: nodes, agents, deadlines, events.
 
 use std::{future::Future, time::Duration};
 
-use o_address::Address;
-use o_core::CallError;
-use o_node::{Hosting, Keypair, Methods, Node, NodeBuilder, Preset};
+use futures::StreamExt as _;
+use o_address::{Address, PeerId, TransportAddr};
+use o_core::{CallError, Event, EventStream, Node as _, Query};
+use o_node::{Hosting, Keypair, Methods, Node, NodeBuilder, NodeConfig, Preset};
 
 /// No wait in a test is longer.
-pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
+/// Waits for something that must happen.
 pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(LIMIT, future)
+    within(LIMIT, future).await
+}
+
+/// Waits for something that must happen this fast.
+pub(crate) async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(limit, future)
         .await
         .expect("took longer than the test allows")
+}
+
+/// Looks again and again until something holds that nobody reports.
+pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = tokio::time::Instant::now() + LIMIT;
+    while !holds() {
+        assert!(tokio::time::Instant::now() < deadline, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 pub(crate) fn address(text: &str) -> Address {
@@ -22,6 +38,110 @@ pub(crate) fn address(text: &str) -> Address {
 /// A builder on 127.0.0.1, TCP.
 pub(crate) fn local() -> NodeBuilder {
     Node::builder(Keypair::generate(), Preset::Local)
+}
+
+/// The same without the table, so that nothing but the test makes connections.
+pub(crate) fn quiet() -> NodeBuilder {
+    local().configure(without_table)
+}
+
+/// A builder on libp2p's memory transport, without the table.
+pub(crate) fn memory() -> NodeBuilder {
+    Node::builder(Keypair::generate(), Preset::Memory).configure(without_table)
+}
+
+pub(crate) fn without_table(config: &mut NodeConfig) {
+    config.dht.enabled = false;
+}
+
+/// Starts it.
+pub(crate) async fn start(builder: NodeBuilder) -> Node {
+    soon(builder.start()).await.unwrap()
+}
+
+/// Stops them, and nothing may be left.
+pub(crate) async fn stop(nodes: impl IntoIterator<Item = Node>) {
+    for node in nodes {
+        soon(node.stop()).await.unwrap();
+        assert_eq!(node.task_count(), 0);
+        assert_eq!(node.listen_addresses(), []);
+    }
+}
+
+/// The one address of a node that listens once.
+pub(crate) fn only_address(node: &Node) -> TransportAddr {
+    let [address] = node.listen_addresses().try_into().unwrap();
+    address
+}
+
+/// Connects, and the peer must be who it should be.
+pub(crate) async fn connect(from: &Node, to: &Node) {
+    let peer = soon(from.connect(&only_address(to))).await.unwrap();
+    assert_eq!(peer, to.peer_id());
+}
+
+/// A builder whose nodes know this one from the start.
+pub(crate) fn knowing(builder: NodeBuilder, node: &Node) -> NodeBuilder {
+    let bootstrap = node.listen_addresses();
+    builder.configure(|config| config.bootstrap = bootstrap)
+}
+
+/// Everything that a search finds.
+pub(crate) async fn found(node: &Node, query: Query) -> Vec<PeerId> {
+    let found = soon(node.find(query).collect::<Vec<_>>()).await;
+    let mut peers: Vec<_> =
+        found.into_iter().flatten().map(|provider| provider.peer).collect();
+    peers.sort_unstable();
+    peers
+}
+
+pub(crate) fn by_name(name: &str) -> Query {
+    Query::Name(address(name))
+}
+
+pub(crate) fn by_capability(capability: &str) -> Query {
+    Query::Capability(capability.parse().unwrap())
+}
+
+/// Somebody who watches a node.
+pub(crate) struct Watch(EventStream);
+
+impl Watch {
+    pub(crate) fn new(node: &Node) -> Self {
+        Self(node.events())
+    }
+
+    /// Waits for an event, over all that come before it.
+    pub(crate) async fn until(&mut self, what: &str, matches: impl Fn(&Event) -> bool) -> Event {
+        let look = async {
+            loop {
+                match self.0.next().await {
+                    Some(Ok(event)) if matches(&event) => return event,
+                    Some(Ok(_)) => {}
+                    other => panic!("{other:?} instead of an event: {what}"),
+                }
+            }
+        };
+        tokio::time::timeout(LIMIT, look).await.unwrap_or_else(|_| panic!("no event: {what}"))
+    }
+
+    /// Everything that has happened so far.
+    pub(crate) fn so_far(&mut self) -> Vec<Event> {
+        use futures::FutureExt as _;
+        let mut events = Vec::new();
+        while let Some(Some(Ok(event))) = self.0.next().now_or_never() {
+            events.push(event);
+        }
+        events
+    }
+
+    pub(crate) async fn until_disconnected(&mut self, peer: PeerId) -> String {
+        let gone = |event: &Event| matches!(event, Event::Disconnected { peer: p, .. } if *p == peer);
+        match self.until("disconnected", gone).await {
+            Event::Disconnected { reason, .. } => reason,
+            other => unreachable!("{other:?}"),
+        }
+    }
 }
 
 /// An agent that adds two numbers.

@@ -61,6 +61,11 @@ impl SessionHandle {
         self.shared.with(|session| session.active_calls())
     }
 
+    /// Calls that have begun so far, in both directions.
+    pub fn calls_started(&self) -> u64 {
+        self.shared.with(|session| session.calls_started())
+    }
+
     /// Waits for the other side's HELLO.
     ///
     /// # Errors

@@ -135,7 +135,7 @@ impl Outbox {
 #[derive(Debug)]
 struct Arrived {
     body: Body,
-    owed: u64,
+    owed: i64,
 }
 
 /// What one call has received.
@@ -145,9 +145,12 @@ pub(super) struct Inbox {
     partial: Option<(Encoding, Vec<u8>)>,
     /// Bytes that the other side may still send.
     window: u64,
-    /// Credit to give back, saved up to half a window.
-    returning: u64,
-    half: u64,
+    /// Credit to give back, saved up to half a window. Below zero when a whole item that waits was
+    /// let in on credit that had been given back for its parts.
+    returning: i64,
+    half: i64,
+    /// What the parts of the item that is being assembled have given back.
+    early: i64,
     /// Bytes held here, [`ITEM_COST`] included.
     pub(super) held: usize,
     /// The other side has sent its last item.
@@ -176,7 +179,8 @@ impl Inbox {
             partial: None,
             window,
             returning: 0,
-            half: window / 2,
+            half: i64::try_from(window / 2).unwrap_or(i64::MAX).max(1),
+            early: 0,
             held: 0,
             ended: false,
             error: None,
@@ -201,8 +205,8 @@ impl Inbox {
             self.ended = frame.has(FLAG_END);
             return Accepted::Quiet;
         }
-        let cost = (length + ITEM_COST) as u64;
-        let Some(window) = self.window.checked_sub(cost) else {
+        let owed = i64::try_from(length + ITEM_COST).unwrap_or(i64::MAX);
+        let Some(window) = self.window.checked_sub(owed.unsigned_abs()) else {
             return Accepted::Violation("more bytes than credit");
         };
         self.window = window;
@@ -216,10 +220,12 @@ impl Inbox {
                 return Accepted::Violation("an end in the middle of an item");
             }
             // A body larger than the window must be able to pass: its parts give credit back as
-            // they come. `max_body` and the session's buffer bound what that costs.
+            // they come, and take it back again when the whole item waits to be read. So a call
+            // holds a window and one item at most.
             let (_, data) = self.partial.get_or_insert_with(|| (encoding, Vec::new()));
             data.extend_from_slice(frame.body);
-            self.returning += cost;
+            self.returning += owed;
+            self.early += owed;
             return Accepted::Quiet;
         }
         let body = match self.partial.take() {
@@ -229,8 +235,13 @@ impl Inbox {
                 Body::new(encoding, data)
             }
         };
+        let early = std::mem::take(&mut self.early);
+        self.returning -= early;
         self.held += ITEM_COST;
-        self.queue.push_back(Arrived { body, owed: cost });
+        self.queue.push_back(Arrived {
+            body,
+            owed: early + owed,
+        });
         self.ended = frame.has(FLAG_END);
         Accepted::Item
     }
@@ -255,11 +266,11 @@ impl Inbox {
 
     /// Credit that is worth a frame now.
     pub(super) fn credit_due(&mut self) -> Option<u64> {
-        if self.ended || self.error.is_some() || self.returning < self.half.max(1) {
+        if self.ended || self.error.is_some() || self.returning < self.half {
             return None;
         }
-        let credit = std::mem::take(&mut self.returning);
-        self.window += credit;
+        let credit = u64::try_from(std::mem::take(&mut self.returning)).unwrap_or(0);
+        self.window = self.window.saturating_add(credit);
         Some(credit)
     }
 

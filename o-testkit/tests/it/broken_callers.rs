@@ -100,7 +100,7 @@ async fn each_is_found() {
         (Fault::Patient, "a deadline: nothing happened"),
         (Fault::Short, "a long stream"),
         (Fault::Unreachable, "an address at which nobody answers"),
-        (Fault::OneByOne, "many calls at once"),
+        (Fault::OneByOne, "nothing happened within"),
         (Fault::Raw, "the encoding of a body survives"),
     ] {
         let found = found(fault).await;

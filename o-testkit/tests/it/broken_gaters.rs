@@ -57,7 +57,7 @@ async fn each_is_found() {
     for (broken, what) in [
         (Broken::Open, "`an enemy` should be denied"),
         (Broken::Closed, "`a friend` should be allowed"),
-        (Broken::Counting(AtomicUsize::new(0)), "asked twice"),
+        (Broken::Counting(AtomicUsize::new(0)), "asked again"),
         (Broken::Trusting, "a peer"),
         (Broken::Silent, "it has no text"),
     ] {

@@ -221,7 +221,7 @@ macro_rules! finds {
 finds! {
     a_dialer_that_takes_anybody: AnyPeer => "dialing somebody else than who listens";
     a_peer_that_is_not_proved: LyingPeer => "proof of who dialed: expected";
-    a_close_that_wakes_nobody: DeafClose => "closing wakes everybody: nothing happened";
+    a_close_that_wakes_nobody: DeafClose => "on a connection that was closed here: nothing happened";
     bytes_that_change: Corrupt => "other bytes came than were sent";
     a_buffer_without_a_bound: Greedy => "a writer whose reader sleeps is held";
     a_half_that_takes_the_other_along: BothHalves => "of which one direction is closed";

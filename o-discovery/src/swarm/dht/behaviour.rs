@@ -18,7 +18,7 @@ use libp2p::{
 use o_core::NetworkId;
 
 use super::{DhtConfig, DhtMode, ProviderStore};
-use crate::swarm::addresses::{Scope, filtered};
+use crate::swarm::addresses::filtered;
 
 /// Largest message, in bytes: twenty providers and twenty closer peers with eight addresses of 160
 /// bytes each fit in it. All nodes of a network must agree.
@@ -31,7 +31,7 @@ const MAX_PACKET: usize = 64 * 1024;
 /// answers a query could have us knock at addresses of their choice, in our own network too.
 pub struct Behaviour {
     kad: kad::Behaviour<ProviderStore>,
-    scope: Scope,
+    allow_private: bool,
     max_addresses: usize,
 }
 
@@ -70,7 +70,7 @@ pub fn behaviour(peer: PeerId, network: &NetworkId, config: &DhtConfig) -> Behav
     }
     Behaviour {
         kad,
-        scope: config.scope(),
+        allow_private: config.allow_private,
         max_addresses: config.max_addresses,
     }
 }
@@ -92,7 +92,7 @@ impl DerefMut for Behaviour {
 impl fmt::Debug for Behaviour {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Behaviour")
-            .field("scope", &self.scope)
+            .field("allow_private", &self.allow_private)
             .finish_non_exhaustive()
     }
 }
@@ -135,7 +135,12 @@ impl NetworkBehaviour for Behaviour {
         let Some(peer) = peer else {
             return Ok(Vec::new());
         };
-        Ok(filtered(&known, &peer, self.scope, self.max_addresses))
+        Ok(filtered(
+            &known,
+            &peer,
+            self.allow_private,
+            self.max_addresses,
+        ))
     }
 
     fn handle_established_outbound_connection(

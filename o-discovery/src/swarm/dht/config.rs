@@ -4,8 +4,6 @@ use std::{num::NonZeroUsize, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::swarm::addresses::Scope;
-
 /// Whether a node answers the questions of others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -106,14 +104,6 @@ impl Default for DhtConfig {
 }
 
 impl DhtConfig {
-    pub(super) fn scope(&self) -> Scope {
-        if self.allow_private {
-            Scope::Any
-        } else {
-            Scope::Public
-        }
-    }
-
     /// `max_providers` within its bounds.
     pub(super) fn provider_limit(&self) -> usize {
         self.max_providers.clamp(1, 65_536)

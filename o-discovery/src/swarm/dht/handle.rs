@@ -16,8 +16,10 @@ use o_core::{
 use o_transport::{from_peer_id, to_multiaddr, to_peer_id};
 use tokio::sync::{mpsc, oneshot};
 
-use super::DhtConfig;
-use crate::keys::{self, Digest};
+use super::{
+    DhtConfig,
+    keys::{self, Digest},
+};
 
 /// The answer to a command that has one.
 pub(super) type Reply = oneshot::Sender<Result<(), DiscoveryError>>;

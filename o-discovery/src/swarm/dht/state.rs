@@ -141,7 +141,7 @@ impl State {
         let kept = filtered(
             addresses,
             &peer,
-            self.config.scope(),
+            self.config.allow_private,
             self.config.max_addresses,
         );
         kad.store_mut().remember(peer, kept.clone());
@@ -160,7 +160,7 @@ impl State {
         }
         // Its list replaces what was known: the table itself bounds no list of addresses.
         for old in held {
-            let bare = usable(&old, &peer, self.config.scope());
+            let bare = usable(&old, &peer, self.config.allow_private);
             if bare.is_none_or(|bare| !kept.contains(&bare)) {
                 kad.remove_address(&peer, &old);
             }
@@ -171,7 +171,7 @@ impl State {
     /// Lets time pass: announces again, ends searches that nobody reads or that took too long,
     /// forgets what has expired. Call it about once a second.
     pub fn on_tick(&mut self, kad: &mut Behaviour, now: Instant) {
-        self.announcements.on_tick(kad, &self.config, now);
+        
         self.searches.on_tick(kad, &self.config, now);
         self.joining.retain(|_, reply| !reply.is_closed());
         if self.next_sweep.is_none_or(|next| next <= now) {
@@ -189,7 +189,7 @@ impl State {
         if *peer == self.local {
             return Ok(());
         }
-        let Some(address) = usable(address, peer, self.config.scope()) else {
+        let Some(address) = usable(address, peer, self.config.allow_private) else {
             return Err(refused_address(address));
         };
         let held = table_addresses(kad, peer);
@@ -251,7 +251,7 @@ impl State {
         record.addresses = filtered(
             &record.addresses,
             &record.provider,
-            self.config.scope(),
+            self.config.allow_private,
             limit,
         );
         let peer = record.provider;

@@ -12,7 +12,7 @@ use std::{
 };
 
 use libp2p::{
-    Multiaddr,
+    Multiaddr, StreamProtocol,
     kad::{self, ProviderRecord, store::RecordStore as _},
     swarm::{
         ConnectionId, DialError, FromSwarm, NetworkBehaviour as _, ToSwarm, behaviour::DialFailure,
@@ -178,7 +178,7 @@ fn capability() -> Query {
 #[test]
 fn keys_and_protocol_are_as_specified() {
     let hex = |query: &Query| -> String {
-        let (digest, _) = crate::keys::of_query(query).unwrap();
+        let (digest, _) = crate::swarm::dht::keys::of_query(query).unwrap();
         record_key(&digest)
             .as_ref()
             .iter()

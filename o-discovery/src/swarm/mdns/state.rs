@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tracing::debug;
 
 use super::{MdnsConfig, Peers};
-use crate::swarm::addresses::{Scope, to_transport, usable};
+use crate::swarm::addresses::{filtered, to_transport};
 
 /// The known peers: no task, no clock, no socket. Expiry is libp2p's, which knows what was renewed.
 #[derive(Debug)]
@@ -62,8 +62,8 @@ impl State {
         self.peers.send_if_modified(|peers| {
             let mut changed = false;
             for (peer, address) in &told {
-                let bare = usable(address, peer, Scope::Any);
-                let address = bare.and_then(|bare| to_transport(&[bare], peer).pop());
+                let kept = filtered([address], peer, true, 1);
+                let address = to_transport(&kept, peer).pop();
                 if let (Ok(peer), Some(address)) = (from_peer_id(peer), address) {
                     changed |= apply(peers, peer, address, config);
                 }

@@ -13,7 +13,7 @@ use futures::StreamExt;
 use libp2p::{
     Multiaddr, PeerId, Swarm, identify,
     identity::Keypair,
-    swarm::{NetworkBehaviour, SwarmEvent},
+    swarm::{NetworkBehaviour, SwarmEvent, dial_opts::DialOpts},
 };
 use o_core::NetworkId;
 use o_discovery::swarm::dht::{self, DhtConfig, Handle};
@@ -23,7 +23,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::support::{DEADLINE, swarm, unknown};
+use crate::support::{DEADLINE, swarm};
 
 #[derive(NetworkBehaviour)]
 struct Behaviour {
@@ -139,7 +139,9 @@ async fn run(
             }
             Some(ask) = asked.recv() => match ask {
                 Ask::Connect(peer, address, reply) => {
-                    swarm.dial(unknown(address)).unwrap();
+                    // Also when there is a connection: identify tells once for each.
+                    let anyway = DialOpts::unknown_peer_id().address(address).build();
+                    swarm.dial(anyway).unwrap();
                     connecting.insert(peer, reply);
                 }
                 Ask::Table(reply) => {

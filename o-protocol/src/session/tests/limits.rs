@@ -184,17 +184,19 @@ fn the_end_always_has_room() {
     let id = pair.call(header(Shape::Bidirectional), body(0));
     let over = pair.dialer.config().send_buffer + 1;
     // One body may be over the buffer; then nothing more fits, but the end does.
-    for session in [&mut pair.dialer, &mut pair.listener] {
+    let fill = |session: &mut Session| {
         session.send(id, body(over), false).unwrap();
         assert_eq!(session.send(id, body(1), false), Err(SendError::Full));
         assert_eq!(session.finish(id), Ok(()));
-    }
+    };
+    fill(&mut pair.dialer);
     pair.pump();
-    assert_eq!(
-        pair.listener.take(id),
-        None,
-        "the call ended with the answer"
-    );
+    assert_eq!(pair.listener.take(id), item(over, true));
+    fill(&mut pair.listener);
+    pair.pump();
+    assert_eq!(pair.dialer.take(id), item(over, true));
+    assert_clean(&pair.dialer);
+    assert_clean(&pair.listener);
 }
 
 #[test]
@@ -290,6 +292,31 @@ fn a_flood_of_pings_stops_the_reading() {
         (pong.kind, pong.flags, pong.id) == (Kind::Ping as u8, FLAG_PONG, nonce)
     }));
     assert!(hand.session.wants_input());
+}
+
+#[test]
+fn large_items_that_nobody_reads_are_held_back() {
+    let mut pair = Pair::new();
+    let id = pair.call(header(Shape::Server), body(0));
+    let window = pair.dialer.config().initial_credit as usize;
+    let mut sent = 0;
+    while pair.listener.send(id, body(1_000_000), false).is_ok() {
+        sent += 1;
+        pair.pump();
+        assert!(sent < 10, "nothing holds the writer");
+    }
+    assert!(
+        pair.dialer.buffered <= window + 1_001_000,
+        "{}",
+        pair.dialer.buffered
+    );
+    for _ in 0..sent {
+        assert_eq!(pair.dialer.take(id), item(1_000_000, false));
+        pair.pump();
+    }
+    assert_eq!(pair.listener.send(id, body(0), true), Ok(()));
+    pair.pump();
+    assert_eq!(pair.dialer.take(id), item(0, true));
 }
 
 proptest! {

@@ -102,7 +102,13 @@ pub(super) async fn many_substreams<F: AsyncFn() -> TransportEnd>(make: &F) {
     let connected = connect(make).await;
     let step = "many substreams at once";
     let (mut unread, _sleeping) = substream(step, &connected).await;
-    let fill = async { while unread.write_all(&pattern(LARGE, 0)).await.is_ok() {} };
+    let fill = async {
+        for _ in 0..TOO_MUCH / LARGE {
+            if unread.write_all(&pattern(LARGE, 0)).await.is_err() {
+                return;
+            }
+        }
+    };
     let _ = tokio::time::timeout(STUCK, fill).await;
 
     let ask = async |number: u8| {

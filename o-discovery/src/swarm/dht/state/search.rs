@@ -17,15 +17,13 @@ use tokio::sync::mpsc;
 use tracing::debug;
 
 use super::table_size;
-use crate::{
-    keys::Digest,
-    swarm::{
-        addresses::{filtered, to_transport},
-        dht::{
-            Behaviour, DhtConfig,
-            handle::{Answer, Find},
-            record_key,
-        },
+use crate::swarm::{
+    addresses::{filtered, to_transport},
+    dht::{
+        Behaviour, DhtConfig,
+        handle::{Answer, Find},
+        keys::Digest,
+        record_key,
     },
 };
 
@@ -241,7 +239,7 @@ fn addresses(kad: &mut Behaviour, peer: &PeerId, config: &DhtConfig) -> Vec<Mult
     filtered(
         told.iter().chain(itself),
         peer,
-        config.scope(),
+        config.allow_private,
         config.max_addresses,
     )
 }

@@ -1,0 +1,201 @@
+//! `o call`: parameters in, results out, as they come.
+
+use std::{
+    fs,
+    io::Read,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use futures::StreamExt;
+use o_core::{Body, BodyStream, CallError, OutgoingCall, Reply};
+use serde_json::Value;
+
+use super::{
+    Context,
+    answer::{as_json, check_target},
+};
+use crate::{
+    cli::CallArgs,
+    exit::Failure,
+    json_text,
+    network::{Client, with_client},
+    output::Output,
+    settings::Settings,
+};
+
+/// Longest W3C `traceparent` that travels.
+const MAX_TRACE_PARENT: usize = 128;
+
+/// Calls a method and writes what it answers.
+pub(super) async fn run(args: CallArgs, context: Context<'_>) -> Result<(), Failure> {
+    let begun = Instant::now();
+    let settings = context.client_settings(&args.network)?;
+    let body = context.interrupt.during(parameters(&args, &settings)).await?;
+    let work = with_client(&settings, &args.network, &context.interrupt, async |client| {
+        check_target(&args.address, client)?;
+        let call = outgoing(&args, body, begun);
+        let answers = Answers {
+            first: args.timeout.is_none().then_some(settings.call_timeout.value),
+            left: args.limit.unwrap_or(u64::MAX),
+            raw: args.raw,
+            output: context.output,
+        };
+        answers.write(client, call).await
+    });
+    let Some(timeout) = args.timeout else {
+        return work.await;
+    };
+    // The call has its deadline from the beginning; this is for the way to it.
+    let grace = Duration::from_secs(1);
+    tokio::time::timeout(timeout.saturating_add(grace), work)
+        .await
+        .unwrap_or_else(|_| Err(CallError::TimedOut { after: timeout }.into()))
+}
+
+fn outgoing(args: &CallArgs, body: Body, begun: Instant) -> OutgoingCall {
+    let (target, method) = (args.address.clone(), args.method.as_str());
+    // Whoever takes a stream can take one value: so it works for both kinds of methods.
+    let mut call = OutgoingCall::server_streaming(target, method, body);
+    call.terms.deadline = args.timeout.and_then(|timeout| begun.checked_add(timeout));
+    call.terms.trace_parent = std::env::var("TRACEPARENT")
+        .ok()
+        .filter(|text| (1..=MAX_TRACE_PARENT).contains(&text.len()))
+        .map(Into::into);
+    call
+}
+
+/// Writes the answers of one call.
+struct Answers<'a> {
+    /// How long the first answer may take, where the call has no deadline.
+    first: Option<Duration>,
+    /// How many more to write.
+    left: u64,
+    raw: bool,
+    output: &'a Output,
+}
+
+impl Answers<'_> {
+    async fn write(mut self, client: &Client, call: OutgoingCall) -> Result<(), Failure> {
+        let caller = client.caller();
+        let beginning = async {
+            match caller.call(call).await? {
+                Reply::One(body) => Ok((Some(body), None)),
+                Reply::Stream(mut bodies) => {
+                    let first = bodies.next().await.transpose()?;
+                    Ok((first, Some(bodies)))
+                }
+            }
+        };
+        let (first, rest): (Option<Body>, Option<BodyStream>) = match self.first {
+            Some(after) => tokio::time::timeout(after, beginning)
+                .await
+                .unwrap_or(Err(CallError::TimedOut { after }))?,
+            None => beginning.await?,
+        };
+        let Some(first) = first else {
+            return Ok(());
+        };
+        self.one(&first)?;
+        let mut rest = rest.unwrap_or_else(|| futures::stream::empty().boxed());
+        while self.left > 0
+            && let Some(body) = rest.next().await
+        {
+            self.one(&body?)?;
+        }
+        Ok(())
+    }
+
+    fn one(&mut self, body: &Body) -> Result<(), Failure> {
+        self.left = self.left.saturating_sub(1);
+        if self.raw {
+            return self.output.bytes(&body.bytes);
+        }
+        let json = as_json(body)?;
+        match self.output.is_json() {
+            true => self.output.line(json),
+            false => self.output.line(json_text::pretty(&json)),
+        }
+    }
+}
+
+/// The body that the command line gives: a value in JSON, or bytes.
+async fn parameters(args: &CallArgs, settings: &Settings) -> Result<Body, Failure> {
+    let limit = settings.node.session.max_body;
+    let given: Bytes = match args.params.as_deref() {
+        None if args.raw => Bytes::new(),
+        None => Bytes::from_static(b"null"),
+        Some("-") => read_input(limit).await?,
+        Some(text) => match text.strip_prefix('@') {
+            Some(path) => read_file(path, limit)?,
+            None => text.to_owned().into(),
+        },
+    };
+    if args.raw {
+        return Ok(Body::raw(given));
+    }
+    json_value(&given).map(Body::json)
+}
+
+/// Checks that the text is one JSON value, also that its numbers are finite.
+fn json_value(text: &[u8]) -> Result<String, Failure> {
+    let wrong = |error: String| {
+        let failure = Failure::usage(format!("the parameters are not JSON: {error}"));
+        failure.hint("text needs quotes, for example '\"hello\"'; --raw sends bytes as they are")
+    };
+    let compact = json_text::compact(text).map_err(wrong)?;
+    serde_json::from_str::<Value>(&compact).map_err(|error| wrong(error.to_string()))?;
+    Ok(compact)
+}
+
+async fn read_input(limit: usize) -> Result<Bytes, Failure> {
+    let reading = tokio::task::spawn_blocking(move || {
+        read_up_to(std::io::stdin().lock(), limit)
+            .map_err(|failure| failure.context("standard input"))
+    });
+    reading
+        .await
+        .unwrap_or_else(|error| Err(Failure::internal(error.to_string())))
+}
+
+fn read_file(path: &str, limit: usize) -> Result<Bytes, Failure> {
+    let open = fs::File::open(path).map_err(|error| Failure::usage(error.to_string()));
+    open.and_then(|file| read_up_to(file, limit))
+        .map_err(|failure| failure.context(path))
+}
+
+fn read_up_to(input: impl Read, limit: usize) -> Result<Bytes, Failure> {
+    let mut bytes = Vec::new();
+    let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    input
+        .take(most)
+        .read_to_end(&mut bytes)
+        .map_err(|error| Failure::usage(error.to_string()))?;
+    match bytes.len() > limit {
+        true => Err(Failure::from(CallError::TooLarge {
+            what: format!("parameters of over {limit} bytes"),
+        })),
+        false => Ok(bytes.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_finite_numbers_and_whole_values_are_json() {
+        assert_eq!(json_value(b" [1, 2.50] ").unwrap(), "[1,2.50]");
+        for text in ["NaN", "[Infinity]", "1e999", "{", "", "hello"] {
+            let failure = json_value(text.as_bytes()).unwrap_err();
+            assert_eq!(failure.exit as u8, 2, "{text}");
+        }
+    }
+
+    #[test]
+    fn more_than_a_body_may_hold_is_not_read() {
+        assert_eq!(read_up_to(&b"1234"[..], 4).unwrap().len(), 4);
+        let failure = read_up_to(std::io::repeat(b'x'), 4).unwrap_err();
+        assert_eq!(failure.exit as u8, 8);
+    }
+}

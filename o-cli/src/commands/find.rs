@@ -1,0 +1,235 @@
+//! `o find`: who can do something, or who answers to a name.
+
+use std::{collections::HashSet, time::Duration};
+
+use futures::StreamExt;
+use o_address::{Address, TransportAddr};
+use o_core::{Capability, Provider, Query};
+use o_node::NodeDescription;
+use serde_json::json;
+
+use super::{
+    Context,
+    answer::{as_json, call_builtin},
+};
+use crate::{
+    cli::FindArgs,
+    exit::Failure,
+    network::{Client, with_client},
+    output::{Output, Table},
+};
+
+/// Searches, and writes each finding as soon as it is confirmed, or a table of all.
+pub(super) async fn run(args: FindArgs, context: Context<'_>) -> Result<(), Failure> {
+    let query = query(&args.target)?;
+    let settings = context.client_settings(&args.network)?;
+    let timeout = args.timeout.unwrap_or(settings.find_timeout.value);
+    let mut findings = Findings::new(context.output, args.limit);
+    let done = with_client(&settings, &args.network, &context.interrupt, async |client| {
+        context.output.progress(format_args!(
+            "searching for up to {} …",
+            humantime::format_duration(timeout)
+        ));
+        let searching = search(client, &query, timeout, &mut findings);
+        match tokio::time::timeout(timeout, searching).await {
+            Ok(done) => done?,
+            Err(_) => tracing::debug!("the time is over"),
+        }
+        match findings.count {
+            0 => Err(nobody(&query, timeout)),
+            _ => Ok(()),
+        }
+    })
+    .await;
+    findings.finish()?;
+    done
+}
+
+fn query(target: &str) -> Result<Query, Failure> {
+    if target.contains("://") {
+        let address: Address = target
+            .parse()
+            .map_err(|error| Failure::usage(format!("{target:?}: {error}")))?;
+        return Ok(Query::Name(address));
+    }
+    let capability: Capability = target.parse().map_err(|error| {
+        let failure = Failure::usage(format!("{target:?} is no capability: {error}"));
+        failure.hint("a capability is like text/summarize, an address like o://company/sales")
+    })?;
+    Ok(Query::Capability(capability))
+}
+
+fn nobody(query: &Query, timeout: Duration) -> Failure {
+    let timeout = humantime::format_duration(timeout);
+    match query {
+        Query::Name(address) => Failure::not_found(format!("nobody found at {address} in {timeout}")),
+        Query::Capability(capability) => {
+            Failure::not_found(format!("nobody found with {capability} in {timeout}"))
+        }
+        _ => Failure::not_found(format!("nobody found in {timeout}")),
+    }
+}
+
+async fn search(
+    client: &Client,
+    query: &Query,
+    timeout: Duration,
+    findings: &mut Findings<'_>,
+) -> Result<(), Failure> {
+    if let Some((_, address)) = client.peer() {
+        return ask(client, address, query, timeout, findings).await;
+    }
+    let mut providers = client.node().find(query.clone());
+    let mut trouble = None;
+    while findings.left > 0
+        && let Some(provider) = providers.next().await
+    {
+        match provider {
+            Ok(provider) => findings.add(&Finding::new(&provider, query))?,
+            // Another source may know more.
+            Err(error) => trouble = Some(error),
+        }
+    }
+    match trouble {
+        Some(error) if findings.count == 0 => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Asks one node what is on it.
+async fn ask(
+    client: &Client,
+    at: &TransportAddr,
+    query: &Query,
+    timeout: Duration,
+    findings: &mut Findings<'_>,
+) -> Result<(), Failure> {
+    let body = call_builtin(client, &Address::node(), "describe", timeout).await?;
+    let node: NodeDescription = serde_json::from_str(&as_json(&body)?)
+        .map_err(|error| Failure::internal(format!("a description was expected: {error}")))?;
+    for agent in node.agents {
+        let matches = match query {
+            Query::Name(name) => {
+                name.name() == agent.address.name() && name.pin().is_none_or(|pin| pin == node.peer)
+            }
+            Query::Capability(capability) => agent.capabilities.contains(capability),
+            _ => false,
+        };
+        if matches && findings.left > 0 {
+            findings.add(&Finding {
+                address: agent.address.to_string(),
+                peer: node.peer.to_string(),
+                addresses: vec![at.with_peer(&node.peer)],
+                capabilities: agent.capabilities.iter().map(Capability::to_string).collect(),
+                sources: vec!["given"],
+                age: Duration::ZERO,
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Somebody who confirmed what he offers.
+struct Finding {
+    address: String,
+    peer: String,
+    addresses: Vec<TransportAddr>,
+    capabilities: Vec<String>,
+    sources: Vec<&'static str>,
+    age: Duration,
+}
+
+impl Finding {
+    fn new(provider: &Provider, query: &Query) -> Self {
+        let record = provider.record.as_ref().map(|record| record.record());
+        let address = match (record, query) {
+            (Some(record), _) => record.address.to_string(),
+            (None, Query::Name(address)) => address.to_string(),
+            (None, _) => String::new(),
+        };
+        let addresses = provider.addresses.iter();
+        Self {
+            address,
+            peer: provider.peer.to_string(),
+            addresses: addresses.map(|at| at.with_peer(&provider.peer)).collect(),
+            capabilities: record.map_or_else(Vec::new, |record| {
+                record.capabilities.iter().map(Capability::to_string).collect()
+            }),
+            sources: provider.sources.iter().map(|source| source.name()).collect(),
+            age: provider.age,
+        }
+    }
+}
+
+/// Writes findings: at once for programs, as a table at the end for people.
+struct Findings<'a> {
+    output: &'a Output,
+    left: u64,
+    count: u64,
+    seen: HashSet<(String, String)>,
+    table: Table,
+}
+
+impl<'a> Findings<'a> {
+    fn new(output: &'a Output, limit: Option<u64>) -> Self {
+        Self {
+            output,
+            left: limit.unwrap_or(u64::MAX),
+            count: 0,
+            seen: HashSet::new(),
+            table: Table::new(&["ADDRESS", "CAPABILITIES", "SOURCE", "AGE", "AT"]),
+        }
+    }
+
+    fn add(&mut self, finding: &Finding) -> Result<(), Failure> {
+        if !self.seen.insert((finding.address.clone(), finding.peer.clone())) {
+            return Ok(());
+        }
+        self.left = self.left.saturating_sub(1);
+        self.count += 1;
+        if self.output.is_json() {
+            return self.output.value(&json!({
+                "address": finding.address,
+                "peer_id": finding.peer,
+                "addresses": finding.addresses,
+                "capabilities": finding.capabilities,
+                "source": finding.sources,
+                "confirmed": true,
+                "age_ms": u64::try_from(finding.age.as_millis()).unwrap_or(u64::MAX),
+            }));
+        }
+        let at = finding.addresses.first().map_or_else(
+            || format!("{} (connected)", finding.peer),
+            |address| address.to_string(),
+        );
+        self.table.row([
+            finding.address.clone(),
+            finding.capabilities.join(" "),
+            finding.sources.join(" "),
+            humantime::format_duration(Duration::from_secs(finding.age.as_secs())).to_string(),
+            at,
+        ]);
+        Ok(())
+    }
+
+    fn finish(self) -> Result<(), Failure> {
+        match self.table.is_empty() {
+            true => Ok(()),
+            false => self.output.table(&self.table),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_and_capabilities_are_told_apart() {
+        assert!(matches!(query("o://a/b"), Ok(Query::Name(_))));
+        assert!(matches!(query("a/b"), Ok(Query::Capability(_))));
+        for text in ["O://a", "http://a", "o://", "A/b", ""] {
+            assert_eq!(query(text).unwrap_err().exit as u8, 2, "{text}");
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! `o serve`: an agent on a node of its own, until somebody ends it.
+
+mod events;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use futures::StreamExt;
+use o_address::Address;
+use o_core::{Agent, Event, EventStream, Node as _};
+use o_node::{
+    AllowList, BlockList, Hosting, Identity, IdentityConfig, KeySource, Node, NodeBuilder,
+};
+use serde_json::json;
+
+use super::Context;
+use crate::{
+    cli::{MethodArg, ServeArgs},
+    echo,
+    exec::{Children, CommandAgent, Program},
+    exit::Failure,
+    network,
+    output::{Output, Style},
+    paths,
+    runtime_dir::{Registration, RunningNode},
+    settings::{Gate, Layer, Role, Settings},
+    signals::Interrupt,
+};
+
+/// Serves an address.
+pub(super) async fn run(args: ServeArgs, context: Context<'_>) -> Result<(), Failure> {
+    let flags = Layer::try_from(&args.settings)?;
+    let settings = Settings::load(context.config.as_deref(), flags, Role::Server)?;
+    let children = Children::default();
+    let agent = agent(&args.method, &settings, &children)?;
+    let identity = identity(&args.address, &settings)?;
+
+    let node = builder(&args, &settings, &identity, agent)?
+        .build()
+        .map_err(|error| Failure::usage(error.to_string()))?;
+    let events = node.events();
+    context
+        .interrupt
+        .during(async { Ok(node.start().await?) })
+        .await?;
+    let server = Server {
+        args: &args,
+        settings: &settings,
+        output: context.output,
+        node,
+        registration: None,
+    };
+    server.run(events, &children, &context.interrupt).await
+}
+
+/// The programs as methods, or the echo agent.
+fn agent(
+    methods: &[MethodArg],
+    settings: &Settings,
+    children: &Children,
+) -> Result<Arc<dyn Agent>, Failure> {
+    if methods.is_empty() {
+        return Ok(Arc::new(echo::agent()));
+    }
+    let mut programs = BTreeMap::new();
+    for MethodArg { name, words } in methods {
+        let program = Program::find(words).map_err(|f| f.context(format_args!("--method {name}")))?;
+        if programs.insert(name.clone(), program).is_some() {
+            return Err(Failure::usage(format!("--method {name} is given twice")));
+        }
+    }
+    let limits = settings.exec.limits();
+    Ok(Arc::new(CommandAgent::new(programs, limits, children.clone())))
+}
+
+fn identity(address: &Address, settings: &Settings) -> Result<Identity, Failure> {
+    let key = match &settings.key.value {
+        Some(key) => key.clone(),
+        None => KeySource::File(paths::key_file(address)?),
+    };
+    Ok(IdentityConfig::new(key).open()?)
+}
+
+fn builder(
+    args: &ServeArgs,
+    settings: &Settings,
+    identity: &Identity,
+    agent: Arc<dyn Agent>,
+) -> Result<NodeBuilder, Failure> {
+    let mut hosting = Hosting::new(args.address.clone(), agent);
+    for capability in &settings.capabilities.value {
+        hosting = hosting.capability(capability.clone());
+    }
+    let mut config = settings.node.clone();
+    if config.bootstrap.is_empty() && args.parent.is_none() {
+        config.bootstrap = network::neighbors(settings);
+    }
+    if let Some(parent) = &args.parent {
+        if parent.peer_id().is_none() {
+            let hint = "without it nobody knows which node is meant";
+            return Err(Failure::usage("--parent must end in /p2p/<peer id>").hint(hint));
+        }
+        config.bootstrap.insert(0, parent.clone());
+    }
+    let builder = Node::builder(identity.keypair().clone(), settings.preset.value)
+        .config(config)
+        .host(hosting);
+    let full = |error: &dyn std::fmt::Display| Failure::usage(error.to_string());
+    Ok(match &settings.gate.value {
+        Gate::Open => builder,
+        Gate::Allow(peers) => {
+            builder.gater(AllowList::from_peers(peers.clone()).map_err(|e| full(&e))?)
+        }
+        Gate::Deny(peers) => {
+            builder.gater(BlockList::from_peers(peers.clone()).map_err(|e| full(&e))?)
+        }
+    })
+}
+
+struct Server<'a> {
+    args: &'a ServeArgs,
+    settings: &'a Settings,
+    output: &'a Output,
+    node: Node,
+    registration: Option<Registration>,
+}
+
+impl Server<'_> {
+    /// Says that it is ready, and serves until it is interrupted.
+    async fn run(
+        mut self,
+        mut events: EventStream,
+        children: &Children,
+        interrupt: &Interrupt,
+    ) -> Result<(), Failure> {
+        self.register();
+        let served = match self.ready() {
+            Ok(()) => self.watch(&mut events, interrupt).await,
+            failed => failed,
+        };
+        let hurry = {
+            let stopping = async {
+                if let Err(error) = self.node.stop().await {
+                    tracing::warn!(%error, "stopped");
+                }
+                children.settle().await;
+            };
+            tokio::select! {
+                () = stopping => false,
+                () = interrupt.again() => true,
+            }
+        };
+        if hurry {
+            children.kill();
+            return Err(Failure::interrupted());
+        }
+        drop(self.registration.take());
+        served?;
+        self.event(|| json!({ "event": "stopped" }))
+    }
+
+    /// Passes events on until it is interrupted.
+    async fn watch(
+        &mut self,
+        events: &mut EventStream,
+        interrupt: &Interrupt,
+    ) -> Result<(), Failure> {
+        loop {
+            let event = tokio::select! {
+                biased;
+                () = interrupt.wait() => {
+                    self.output.note("stopping …");
+                    return self.event(|| json!({ "event": "stopping" }));
+                }
+                Some(event) = events.next() => event,
+            };
+            if let Ok(Event::Listening(_) | Event::ListenerClosed(_)) = event {
+                self.register();
+            }
+            if self.output.is_json()
+                && let Some(line) = events::as_json(&event)
+            {
+                self.output.value(&line)?;
+            }
+        }
+    }
+
+    /// Lets the other programs of this user find the node. Serving goes on where that fails.
+    fn register(&mut self) {
+        let node = RunningNode {
+            pid: std::process::id(),
+            address: self.args.address.clone(),
+            peer_id: self.node.peer_id(),
+            network: self.settings.network.value.clone(),
+            listen: self.node.listen_addresses(),
+        };
+        let done = match &mut self.registration {
+            Some(registration) => registration.update(&node),
+            None => Registration::new(&node).map(|new| self.registration = Some(new)),
+        };
+        if let Err(error) = done {
+            tracing::warn!(%error, "clients of this user cannot find this node by themselves");
+        }
+    }
+
+    fn ready(&self) -> Result<(), Failure> {
+        let (address, peer) = (&self.args.address, self.node.peer_id());
+        let listen = self.node.listen_addresses();
+        if self.output.is_json() {
+            return self.output.value(&json!({
+                "event": "ready",
+                "address": address,
+                "peer_id": peer,
+                "listen": listen,
+                "network": self.settings.network.value,
+                "parent": self.args.parent,
+            }));
+        }
+        let output = self.output;
+        let shown = output.paint(Style::Green, address);
+        output.line(format_args!("serving {shown} as {peer}"))?;
+        for address in &listen {
+            output.line(format_args!("listening on {address}"))?;
+        }
+        if self.args.method.is_empty() {
+            let methods = echo::METHODS;
+            output.line(format_args!("no --method: this is the echo agent ({methods})"))?;
+            output.line(format_args!("try: o call {address} echo '\"hello\"'"))?;
+        }
+        output.note("Ctrl-C ends it");
+        Ok(())
+    }
+
+    fn event(&self, event: impl FnOnce() -> serde_json::Value) -> Result<(), Failure> {
+        match self.output.is_json() {
+            true => self.output.value(&event()),
+            false => Ok(()),
+        }
+    }
+}

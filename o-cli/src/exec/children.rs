@@ -1,0 +1,193 @@
+//! Running programs and their process groups: each ends with the call that it was started for.
+
+use std::{
+    collections::BTreeSet,
+    io,
+    process::ExitStatus,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    process::Child,
+    sync::{OwnedSemaphorePermit, watch},
+    time::Instant,
+};
+
+/// How often a process group is looked at that outlives its leader.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// The process groups that exist. Clones are handles of one set; admission bounds it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Children {
+    groups: Arc<Mutex<BTreeSet<u32>>>,
+    count: Arc<watch::Sender<usize>>,
+}
+
+impl Children {
+    /// Waits until every program and what it started is gone.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub(crate) async fn settle(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.count.subscribe().wait_for(|count| *count == 0).await;
+    }
+
+    /// Kills everything at once.
+    pub(crate) fn kill(&self) {
+        let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        for group in &*groups {
+            signal(*group, Signal::Kill);
+        }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut BTreeSet<u32>)) {
+        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut groups);
+        let count = groups.len();
+        drop(groups);
+        self.count.send_replace(count);
+    }
+}
+
+/// A program in its own process group. Dropping it ends the group: SIGTERM, and later SIGKILL.
+#[derive(Debug)]
+pub(super) struct Group {
+    inner: Option<Inner>,
+    kill_after: Duration,
+}
+
+#[derive(Debug)]
+struct Inner {
+    child: Child,
+    id: u32,
+    children: Children,
+    /// The place among those that run, free again when the last process is gone.
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Group {
+    /// Takes a child that leads a process group of its own.
+    pub(super) fn new(
+        child: Child,
+        kill_after: Duration,
+        (permit, children): (OwnedSemaphorePermit, Children),
+    ) -> Self {
+        let inner = child.id().map(|id| {
+            children.change(|groups| {
+                groups.insert(id);
+            });
+            Inner {
+                child,
+                id,
+                children,
+                _permit: permit,
+            }
+        });
+        Self { inner, kill_after }
+    }
+
+    /// Waits for the program to end by itself.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing.
+    pub(super) async fn exit(&mut self) -> io::Result<ExitStatus> {
+        let Some(inner) = &mut self.inner else {
+            return Err(io::Error::other("it has ended before"));
+        };
+        let status = inner.child.wait().await?;
+        // What it left running in the background is its own affair.
+        self.inner = None;
+        Ok(status)
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let Some(inner) = self.inner.take() else {
+            return;
+        };
+        signal(inner.id, Signal::Terminate);
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => {
+                runtime.spawn(end(Ending(inner), self.kill_after));
+            }
+            Err(_) => drop(Ending(inner)),
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.children.change(|groups| {
+            groups.remove(&self.id);
+        });
+    }
+}
+
+/// A group that was told to end, and is killed when nobody waits for that any more.
+struct Ending(Inner);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        // Once the leader was waited for, its number may belong to another group only after
+        // everybody in this one is gone.
+        if exists(self.0.id) {
+            signal(self.0.id, Signal::Kill);
+        }
+    }
+}
+
+async fn end(mut ending: Ending, kill_after: Duration) {
+    let deadline = Instant::now() + kill_after;
+    let inner = &mut ending.0;
+    let ended = tokio::time::timeout_at(deadline, inner.child.wait()).await.is_ok();
+    while ended && exists(inner.id) && Instant::now() < deadline {
+        tokio::time::sleep(LOOK).await;
+    }
+    if !ended || exists(inner.id) {
+        signal(inner.id, Signal::Kill);
+    }
+    if !ended {
+        // Nothing survives SIGKILL for long, and the system has to be told that we know.
+        let _ = inner.child.wait().await;
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Signal {
+    Terminate,
+    Kill,
+}
+
+#[cfg(unix)]
+fn group(id: u32) -> Option<rustix::process::Pid> {
+    i32::try_from(id).ok().and_then(rustix::process::Pid::from_raw)
+}
+
+#[cfg(unix)]
+fn signal(id: u32, signal: Signal) {
+    use rustix::process::Signal as Unix;
+    let signal = match signal {
+        Signal::Terminate => Unix::TERM,
+        Signal::Kill => Unix::KILL,
+    };
+    if let Some(group) = group(id) {
+        // A group that is gone already is what was wanted.
+        let _ = rustix::process::kill_process_group(group, signal);
+    }
+}
+
+#[cfg(unix)]
+fn exists(id: u32) -> bool {
+    group(id).is_some_and(|group| rustix::process::test_kill_process_group(group).is_ok())
+}
+
+#[cfg(not(unix))]
+fn signal(_: u32, _: Signal) {}
+
+#[cfg(not(unix))]
+fn exists(_: u32) -> bool {
+    false
+}

@@ -1,0 +1,156 @@
+//! One program, from its start to its exit status.
+
+use std::{process::Stdio, sync::Arc};
+
+use bytes::Bytes;
+use o_core::CallError;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    process::{ChildStdin, ChildStdout, Command},
+    sync::OwnedSemaphorePermit,
+    task::JoinHandle,
+};
+
+use super::{
+    Children, ExecLimits, Program,
+    children::Group,
+    tail::Tail,
+};
+use crate::json_text::{self, Splitter};
+
+/// How much is read at once, at least.
+const CHUNK: usize = 8 * 1024;
+
+/// A running program. Dropping it ends the program.
+#[derive(Debug)]
+pub(super) struct Run {
+    name: Arc<str>,
+    group: Group,
+    stdout: Option<ChildStdout>,
+    splitter: Splitter,
+    tail: Tail,
+    feeder: JoinHandle<()>,
+}
+
+impl Run {
+    /// Starts a program and gives it its parameters.
+    ///
+    /// # Errors
+    /// When the system does not start it.
+    pub(super) fn start(
+        program: &Program,
+        environment: [(&'static str, Option<String>); 6],
+        input: Bytes,
+        limits: &ExecLimits,
+        place: (OwnedSemaphorePermit, Children),
+    ) -> Result<Self, CallError> {
+        let name: Arc<str> = program.name.as_str().into();
+        let failed = |what: &dyn std::fmt::Display| {
+            CallError::failed(format!("`{name}` cannot be started: {what}"))
+        };
+        let mut command = Command::new(&program.name);
+        command.args(&program.arguments);
+        for (variable, value) in environment {
+            match value {
+                Some(value) => command.env(variable, value),
+                None => command.env_remove(variable),
+            };
+        }
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        #[cfg(unix)]
+        command.process_group(0);
+        #[cfg(not(unix))]
+        command.kill_on_drop(true);
+        let mut child = command.spawn().map_err(|error| failed(&error))?;
+        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let group = Group::new(child, limits.kill_after, place);
+        let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
+            return Err(failed(&"it has no pipes"));
+        };
+        Ok(Self {
+            group,
+            stdout: Some(stdout),
+            splitter: Splitter::new(limits.max_value),
+            tail: Tail::of(stderr, limits.stderr_tail),
+            feeder: tokio::spawn(feed(stdin, input)),
+            name,
+        })
+    }
+
+    /// The next value that it writes, in compact JSON; `None` when it has ended well. After an
+    /// error nothing more comes.
+    ///
+    /// # Cancel safety
+    /// No value is lost when the future is dropped.
+    pub(super) async fn next(&mut self) -> Option<Result<String, CallError>> {
+        loop {
+            let value = match &self.stdout {
+                Some(_) => self.splitter.next(),
+                None => self.splitter.finish(),
+            };
+            match value {
+                Ok(Some(value)) => return Some(self.checked(&value)),
+                Ok(None) => {}
+                Err(error) => {
+                    let what = format!("a value of `{}` of over {} bytes", self.name, error.limit);
+                    return Some(Err(CallError::TooLarge { what }));
+                }
+            }
+            let Some(stdout) = &mut self.stdout else {
+                return self.exit().await.err().map(Err);
+            };
+            let buffer = self.splitter.buffer();
+            buffer.reserve(CHUNK);
+            // A pipe that cannot be read is at its end; the exit status says more.
+            if !matches!(stdout.read_buf(buffer).await, Ok(1..)) {
+                self.stdout = None;
+            }
+        }
+    }
+
+    fn checked(&self, value: &[u8]) -> Result<String, CallError> {
+        json_text::compact(value).map_err(|error| {
+            let start = String::from_utf8_lossy(value.get(..40).unwrap_or(value)).into_owned();
+            let name = &self.name;
+            CallError::failed(format!("`{name}` wrote something that is not JSON ({error}): {start}"))
+        })
+    }
+
+    async fn exit(&mut self) -> Result<(), CallError> {
+        let status = self.group.exit().await.map_err(|error| {
+            CallError::failed(format!("how `{}` ended is not known: {error}", self.name))
+        })?;
+        if status.success() {
+            return Ok(());
+        }
+        let tail = self.tail.text().await;
+        let colon = if tail.is_empty() { "" } else { ": " };
+        let how = how_it_ended(status);
+        Err(CallError::failed(format!("`{}` {how}{colon}{tail}", self.name)))
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        self.feeder.abort();
+    }
+}
+
+fn how_it_ended(status: std::process::ExitStatus) -> String {
+    #[cfg(unix)]
+    if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
+        return format!("was ended by signal {signal}");
+    }
+    match status.code() {
+        Some(code) => format!("exited with status {code}"),
+        None => "ended without a status".into(),
+    }
+}
+
+/// Writes the parameters. A program that does not read them closes the pipe, which is fine.
+async fn feed(mut stdin: ChildStdin, input: Bytes) {
+    if stdin.write_all(&input).await.is_ok() {
+        let _ = stdin.write_all(b"\n").await;
+        let _ = stdin.shutdown().await;
+    }
+}

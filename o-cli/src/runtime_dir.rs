@@ -1,0 +1,243 @@
+//! The nodes of this user that run on this machine: one file each, as long as the node lives.
+
+use std::{
+    env, fs,
+    fs::{DirBuilder, File, OpenOptions, TryLockError},
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+};
+
+use o_address::{Address, PeerId, TransportAddr};
+use o_core::NetworkId;
+use serde::{Deserialize, Serialize};
+
+use crate::paths;
+
+/// The most nodes that are read; a client needs only some of them to be on the network.
+const MAX_NODES: usize = 64;
+/// The most bytes of a file that are read.
+const MAX_FILE: u64 = 64 * 1024;
+
+/// What a running node says about itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RunningNode {
+    pub(crate) pid: u32,
+    pub(crate) address: Address,
+    pub(crate) peer_id: PeerId,
+    pub(crate) network: NetworkId,
+    pub(crate) listen: Vec<TransportAddr>,
+}
+
+/// The file of this node, which is removed when this is dropped.
+///
+/// It is locked meanwhile. A process that is gone has no locks, so that a file without one is
+/// known to be stale whatever became of the process id in it.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    path: PathBuf,
+    lock: File,
+}
+
+impl Registration {
+    /// Writes the file of a node.
+    pub(crate) fn new(node: &RunningNode) -> io::Result<Self> {
+        Self::in_directory(&create_directory()?, node)
+    }
+
+    fn in_directory(directory: &Path, node: &RunningNode) -> io::Result<Self> {
+        // With the process id in its name, a file is never mistaken for that of a successor.
+        let name = format!("{}.{}.json", node.peer_id, node.pid);
+        let path = directory.join(name);
+        let lock = write(&path, node)?;
+        Ok(Self { path, lock })
+    }
+
+    /// Replaces what the file says.
+    pub(crate) fn update(&mut self, node: &RunningNode) -> io::Result<()> {
+        self.lock = write(&self.path, node)?;
+        Ok(())
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        // Before the lock goes with `lock`. A file that is gone already is what is wanted.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Makes the file appear whole, locked, and readable by its owner only.
+fn write(path: &Path, node: &RunningNode) -> io::Result<File> {
+    let text = serde_json::to_vec(node)?;
+    let temporary = path.with_extension("tmp");
+    let _ = fs::remove_file(&temporary);
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&temporary)?;
+    let written = file
+        .try_lock()
+        .map_err(io::Error::from)
+        .and_then(|()| file.write_all(&text))
+        .and_then(|()| fs::rename(&temporary, path));
+    if let Err(error) = written {
+        let _ = fs::remove_file(&temporary);
+        return Err(error);
+    }
+    Ok(file)
+}
+
+/// The running nodes on `network`, those that started last first. Files of nodes that are gone are
+/// removed.
+pub(crate) fn running(network: &NetworkId) -> Vec<RunningNode> {
+    match directory() {
+        Ok(directory) => running_in(&directory, network),
+        Err(error) => {
+            tracing::warn!(%error, "running nodes cannot be looked up");
+            Vec::new()
+        }
+    }
+}
+
+fn running_in(directory: &Path, network: &NetworkId) -> Vec<RunningNode> {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return Vec::new();
+    };
+    let paths = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
+    let mut files: Vec<_> = paths
+        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .map(|path| (path.metadata().and_then(|metadata| metadata.modified()).ok(), path))
+        .collect();
+    files.sort_by(|a, b| b.cmp(a));
+    let nodes = files.into_iter().filter_map(|(_, path)| read(&path));
+    nodes
+        .filter(|node| node.network == *network)
+        .take(MAX_NODES)
+        .collect()
+}
+
+/// What a file says, or `None` when nobody stands behind it.
+fn read(path: &Path) -> Option<RunningNode> {
+    let file = File::open(path).ok()?;
+    match file.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => {}
+        Ok(()) => {
+            tracing::debug!(path = %path.display(), "removed the file of a node that is gone");
+            let _ = fs::remove_file(path);
+            return None;
+        }
+        Err(TryLockError::Error(error)) => {
+            tracing::debug!(path = %path.display(), %error, "a lock cannot be tested");
+        }
+    }
+    let mut text = Vec::new();
+    file.take(MAX_FILE).read_to_end(&mut text).ok()?;
+    let node = serde_json::from_slice(&text);
+    node.inspect_err(|error| tracing::debug!(path = %path.display(), %error, "not understood"))
+        .ok()
+}
+
+/// `$XDG_RUNTIME_DIR/o`, or where there is no such variable a directory of this user's below the
+/// temporary one.
+fn directory() -> io::Result<PathBuf> {
+    if let Some(runtime) = paths::absolute(env::var_os("XDG_RUNTIME_DIR")) {
+        return Ok(runtime.join("o"));
+    }
+    let directory = env::temp_dir().join(format!("o-{}", user()));
+    // Everybody can make a directory there: it has to be ours.
+    match fs::symlink_metadata(&directory) {
+        Ok(metadata) => check_owner(&directory, &metadata)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    Ok(directory)
+}
+
+fn create_directory() -> io::Result<PathBuf> {
+    let directory = directory()?;
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(&directory)?;
+    Ok(directory)
+}
+
+#[cfg(unix)]
+fn user() -> u32 {
+    rustix::process::getuid().as_raw()
+}
+
+#[cfg(not(unix))]
+fn user() -> &'static str {
+    "user"
+}
+
+#[cfg(unix)]
+fn check_owner(directory: &Path, metadata: &fs::Metadata) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    if metadata.is_dir() && metadata.uid() == user() && metadata.mode() & 0o077 == 0 {
+        return Ok(());
+    }
+    let message = format!("{} is not a directory of this user only", directory.display());
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, message))
+}
+
+#[cfg(not(unix))]
+fn check_owner(_: &Path, _: &fs::Metadata) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PEER: &str = "12D3KooWQA9eZ7s8E7KvNJGG7AXRioyASFicECjdKL1DS2C1Duoo";
+
+    fn node(pid: u32, network: &str) -> RunningNode {
+        RunningNode {
+            pid,
+            address: "o://a/b".parse().unwrap(),
+            peer_id: PEER.parse().unwrap(),
+            network: network.parse().unwrap(),
+            listen: vec![format!("/ip4/127.0.0.1/tcp/{pid}/p2p/{PEER}").parse().unwrap()],
+        }
+    }
+
+    #[test]
+    fn nodes_are_seen_while_they_run_and_on_their_network_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let main = NetworkId::default();
+        let mut here = Registration::in_directory(directory.path(), &node(1, "main")).unwrap();
+        let _other = Registration::in_directory(directory.path(), &node(2, "other")).unwrap();
+        assert_eq!(running_in(directory.path(), &main), [node(1, "main")]);
+        let more = RunningNode {
+            listen: Vec::new(),
+            ..node(1, "main")
+        };
+        here.update(&more).unwrap();
+        assert_eq!(running_in(directory.path(), &main), [more]);
+        drop(here);
+        assert_eq!(running_in(directory.path(), &main), []);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_is_its_owners_only() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        let here = Registration::in_directory(directory.path(), &node(1, "main")).unwrap();
+        let mode = here.path.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("left.json");
+        fs::write(&path, serde_json::to_vec(&node(1, "main")).unwrap()).unwrap();
+        assert_eq!(running_in(directory.path(), &NetworkId::default()), []);
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,1 @@
+//! `o demo`: processes that find each other, work on real files, and leave nothing behind.

@@ -1,0 +1,131 @@
+//! A node in a process of its own: this test binary, run once more.
+
+use std::{
+    io::{Read as _, Write as _},
+    process::Stdio,
+};
+
+use o_address::{PeerId, TransportAddr};
+use o_core::Node as _;
+use o_node::{BlockList, Keypair, Node, NodeConfig};
+use serde::{Deserialize, Serialize};
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::{Child, ChildStdin, Command},
+};
+
+use crate::{
+    support::{soon, start},
+    worker::Worker,
+};
+
+/// Holds what the child is to do, as JSON.
+const VARIABLE: &str = "O_NODE_TEST_CHILD";
+/// Begins the one line that the child prints when it runs.
+const READY: &str = "READY ";
+
+/// What a child is to do.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Plan {
+    pub(crate) config: NodeConfig,
+    pub(crate) seed: Option<String>,
+    /// A worker of its own at each address.
+    pub(crate) host: Vec<String>,
+    pub(crate) block: Vec<PeerId>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Ready {
+    peer: PeerId,
+    addresses: Vec<TransportAddr>,
+}
+
+impl Plan {
+    /// A worker on 127.0.0.1, TCP.
+    pub(crate) fn worker(at: &str) -> Self {
+        let (config, host) = (NodeConfig::default(), vec![at.to_owned()]);
+        Self { config, seed: None, host, block: Vec::new() }
+    }
+
+    /// Starts the child and waits until its node runs.
+    pub(crate) async fn start(&self) -> Process {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "child::the_other_process", "--test-threads=1", "--nocapture"])
+            .env(VARIABLE, serde_json::to_string(self).unwrap())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let stdin = child.stdin.take().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let ready: Ready = soon(async {
+            while let Some(line) = lines.next_line().await.unwrap() {
+                if let Some((_, ready)) = line.split_once(READY) {
+                    return serde_json::from_str(ready).unwrap();
+                }
+            }
+            panic!("the child ended before its node ran");
+        })
+        .await;
+        Process { child, stdin: Some(stdin), peer: ready.peer, addresses: ready.addresses }
+    }
+}
+
+/// A child that runs. It is killed when this is dropped.
+pub(crate) struct Process {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    pub(crate) peer: PeerId,
+    pub(crate) addresses: Vec<TransportAddr>,
+}
+
+impl Process {
+    pub(crate) fn address(&self) -> &TransportAddr {
+        self.addresses.first().unwrap()
+    }
+
+    /// Kills it without a word (`SIGKILL`) and waits until it is gone.
+    pub(crate) async fn kill(mut self) {
+        soon(self.child.kill()).await.unwrap();
+    }
+
+    /// Lets it stop by itself, and it must end well.
+    pub(crate) async fn stop(mut self) {
+        drop(self.stdin.take());
+        assert!(soon(self.child.wait()).await.unwrap().success());
+    }
+}
+
+/// Not a test: what a child does. Does nothing without its plan.
+#[test]
+fn the_other_process() {
+    let Ok(plan) = std::env::var(VARIABLE) else { return };
+    let plan: Plan = serde_json::from_str(&plan).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let node = run(plan).await;
+        let ready = Ready { peer: node.peer_id(), addresses: node.listen_addresses() };
+        let line = format!("\n{READY}{}\n", serde_json::to_string(&ready).unwrap());
+        std::io::stdout().write_all(line.as_bytes()).unwrap();
+        // Whoever started us has gone, or wants us to, when there is nothing more to read.
+        let end = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
+        end.await.unwrap().unwrap();
+        soon(node.stop()).await.unwrap();
+    });
+}
+
+async fn run(plan: Plan) -> Node {
+    let keypair = plan.seed.as_deref().map_or_else(Keypair::generate, Keypair::from_seed);
+    let blocked = BlockList::from_peers(plan.block).unwrap();
+    let mut builder =
+        Node::builder(keypair, o_node::Preset::Local).config(plan.config).gater(blocked);
+    for address in &plan.host {
+        builder = builder.host(Worker::new().at(address));
+    }
+    start(builder).await
+}
