@@ -32,6 +32,9 @@ use self::{
 };
 use crate::{exit::Failure, output::Output, signals::Interrupt};
 
+/// What to do when a step took too long.
+const MORE_TIME: &str =
+    "give it more time with --timeout; O_LOG=debug shows what each process does";
 /// How much longer than a step of the caller its parent waits for word of it.
 const GRACE: Duration = Duration::from_secs(5);
 

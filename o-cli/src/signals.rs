@@ -25,7 +25,9 @@ impl Interrupt {
         let mut signals = Signals::new()?;
         tokio::spawn(async move {
             while signals.next().await.is_some() {
-                let before = sender.send_replace(*sender.borrow() + 1);
+                // Read first: the borrow is a lock that the write would wait for.
+                let before = *sender.borrow();
+                sender.send_replace(before.saturating_add(1));
                 if before >= 2 {
                     std::process::exit(Exit::Interrupted as i32);
                 }

@@ -8,6 +8,8 @@ mod caller;
 mod refuse;
 mod served;
 mod shared;
+#[cfg(test)]
+mod tests;
 
 use std::{
     fmt,

@@ -12,7 +12,7 @@ use o_core::{CallError, Capability, DiscoveryError, Provider, Query};
 use o_node::{CallerExt, Keypair, Node, Preset, TypedStream};
 
 use super::{
-    DemoArgs,
+    DemoArgs, MORE_TIME,
     event::{Event, millis},
     wire::{Found, Picked, Piece, READ, ReadParams, SEARCH, SUMMARIZE, SearchParams},
 };
@@ -56,8 +56,7 @@ async fn find(
         .await
         .unwrap_or_else(|_| {
             let text = format!("nobody with the capability {capability} was found within {limit:?}");
-            let hint = "give it more time with --timeout; O_LOG=debug shows what each process does";
-            Err(Failure::not_found(text).hint(hint))
+            Err(Failure::not_found(text).hint(MORE_TIME))
         })?;
     output.value(&Event::Found {
         capability,
@@ -246,6 +245,6 @@ async fn within<T, E: Into<Failure>>(
 ) -> Result<T, Failure> {
     match tokio::time::timeout(limit, work).await {
         Ok(done) => done.map_err(Into::into),
-        Err(_) => Err(CallError::TimedOut { after: limit }.into()),
+        Err(_) => Err(Failure::from(CallError::TimedOut { after: limit }).hint(MORE_TIME)),
     }
 }

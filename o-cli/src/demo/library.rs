@@ -123,6 +123,7 @@ impl Library {
             let walk = WalkBuilder::new(&self.root)
                 .max_depth(Some(most))
                 .follow_links(false)
+                .same_file_system(true)
                 .parents(false)
                 .require_git(false)
                 .filter_entry(is_written)
@@ -166,8 +167,13 @@ impl Library {
             return Err(ReadError::NotListed);
         }
         let path = self.path_of(name).ok_or(ReadError::NotListed)?;
-        if !path.metadata()?.is_file() {
+        let metadata = path.metadata()?;
+        if !metadata.is_file() {
             return Err(ReadError::NotListed);
+        }
+        // Also what /proc has: reading there may wait for ever.
+        if metadata.len() == 0 {
+            return Err(ReadError::NotText);
         }
         let limit = self.limits.file_bytes;
         let mut bytes = Vec::new();

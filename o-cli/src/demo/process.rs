@@ -14,7 +14,10 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::event::{Event, Role};
+use super::{
+    MORE_TIME,
+    event::{Event, Role},
+};
 use crate::exit::Failure;
 
 /// How long a process may take to end by itself.
@@ -137,7 +140,7 @@ impl Process {
             let error = o_core::CallError::TimedOut { after: limit };
             Failure::from(error)
                 .context(format!("the {role} process"))
-                .hint("give it more time with --timeout; O_LOG=debug shows what each process does")
+                .hint(MORE_TIME)
         })??;
         let Some(line) = line else {
             return self.ended().await.map(|()| None);

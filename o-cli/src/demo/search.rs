@@ -16,8 +16,9 @@ use super::{
 pub(super) const MAX_HITS: usize = 50;
 
 /// Names of files that are about the project rather than of it.
-const FORMALITIES: [&str; 8] = [
-    "authors", "changelog", "changes", "code_of_conduct", "copying", "license", "notice", "requirements",
+const FORMALITIES: [&str; 9] = [
+    "authors", "changelog", "changes", "code_of_conduct", "copying", "copyright", "license", "notice",
+    "requirements",
 ];
 
 /// Searches the files of a library. It blocks, at most for twice the library's time limit.

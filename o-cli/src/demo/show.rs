@@ -48,8 +48,9 @@ impl<'a> Show<'a> {
                 let about = query.as_ref().map_or(String::new(), |query| format!(" about \"{query}\""));
                 let bytes = hits.iter().map(|hit| hit.bytes as u64).sum();
                 let more = if *truncated { "more than " } else { "" };
-                let (hits, size) = (hits.len(), size(bytes));
-                let text = format!("o://demo/files chose {hits} of {more}{files} files{about}, {size}");
+                let (files, size) = (count(*files, "file"), size(bytes));
+                let hits = hits.len();
+                let text = format!("o://demo/files chose {hits} of {more}{files}{about}, {size}");
                 self.step("search", text, *elapsed_ms)
             }
             Event::Sentence { document, sentence, overall, .. } => {
@@ -57,10 +58,11 @@ impl<'a> Show<'a> {
             }
             Event::Summarized { documents, bytes, sentences, first_ms, elapsed_ms } => {
                 let first = first_ms.map_or(String::new(), |ms| format!(", the first after {ms:.0} ms"));
-                let size = size(*bytes);
+                let files = count(*documents, "file");
+                let (size, sentences) = (size(*bytes), count(*sentences, "sentence"));
                 self.output.line("")?;
                 let text = format!(
-                    "{documents} files, {size}, from o://demo/files to o://demo/text; {sentences} sentences back{first}"
+                    "{files}, {size}, from o://demo/files to o://demo/text; {sentences} back{first}"
                 );
                 self.step("pipe", text, *elapsed_ms)
             }
@@ -155,7 +157,7 @@ impl<'a> Show<'a> {
             ms => format!("{ms:.0} ms"),
         };
         let name = output.paint(Style::Bold, format_args!("{name:<8}"));
-        output.line(format!("{tick} {name} {} {}", visible_line(&text.to_string()), output.paint(Style::Dim, time)))
+        output.line(format!("{tick} {name} {} {}", visible_line(&text.to_string()), output.paint(Style::Dim, format_args!("· {time}"))))
     }
 }
 
@@ -167,6 +169,13 @@ fn visible_line(text: &str) -> String {
 /// A transport address without its peer.
 fn place(address: &TransportAddr) -> String {
     address.without_peer().as_ref().unwrap_or(address).to_string()
+}
+
+fn count(number: usize, of: &str) -> String {
+    match number {
+        1 => format!("1 {of}"),
+        _ => format!("{number} {of}s"),
+    }
 }
 
 fn size(bytes: u64) -> String {

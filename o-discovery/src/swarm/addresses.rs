@@ -220,4 +220,24 @@ mod tests {
             .collect();
         assert_eq!(filtered(&many, &peer, false, 8), many[..8]);
     }
+
+    proptest::proptest! {
+        /// Whatever a peer sends as an address, what is kept is short, dialable text of that peer.
+        #[test]
+        fn nothing_that_is_sent_breaks_it(
+            bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..64),
+            code in proptest::sample::select(vec![4_u8, 41, 54, 53, 55, 6, 145]),
+        ) {
+            let peer = PeerId::random();
+            for bytes in [bytes.clone(), [vec![code], bytes].concat()] {
+                let Ok(address) = Multiaddr::try_from(bytes) else { continue };
+                for kept in filtered([&address], &peer, true, 1) {
+                    let text = to_transport(&[kept], &peer);
+                    proptest::prop_assert_eq!(text.len(), 1);
+                    let ours = o_transport::from_peer_id(&peer).unwrap();
+                    proptest::prop_assert_eq!(text[0].peer_id(), Some(ours));
+                }
+            }
+        }
+    }
 }

@@ -44,13 +44,23 @@ impl Plan {
     /// A worker on 127.0.0.1, TCP.
     pub(crate) fn worker(at: &str) -> Self {
         let (config, host) = (NodeConfig::default(), vec![at.to_owned()]);
-        Self { config, seed: None, host, block: Vec::new() }
+        Self {
+            config,
+            seed: None,
+            host,
+            block: Vec::new(),
+        }
     }
 
     /// Starts the child and waits until its node runs.
     pub(crate) async fn start(&self) -> Process {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "child::the_other_process", "--test-threads=1", "--nocapture"])
+            .args([
+                "--exact",
+                "child::the_other_process",
+                "--test-threads=1",
+                "--nocapture",
+            ])
             .env(VARIABLE, serde_json::to_string(self).unwrap())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -68,7 +78,12 @@ impl Plan {
             panic!("the child ended before its node ran");
         })
         .await;
-        Process { child, stdin: Some(stdin), peer: ready.peer, addresses: ready.addresses }
+        Process {
+            child,
+            stdin: Some(stdin),
+            peer: ready.peer,
+            addresses: ready.addresses,
+        }
     }
 }
 
@@ -100,7 +115,9 @@ impl Process {
 /// Not a test: what a child does. Does nothing without its plan.
 #[test]
 fn the_other_process() {
-    let Ok(plan) = std::env::var(VARIABLE) else { return };
+    let Ok(plan) = std::env::var(VARIABLE) else {
+        return;
+    };
     let plan: Plan = serde_json::from_str(&plan).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -109,7 +126,10 @@ fn the_other_process() {
         .unwrap();
     runtime.block_on(async {
         let node = run(plan).await;
-        let ready = Ready { peer: node.peer_id(), addresses: node.listen_addresses() };
+        let ready = Ready {
+            peer: node.peer_id(),
+            addresses: node.listen_addresses(),
+        };
         let line = format!("\n{READY}{}\n", serde_json::to_string(&ready).unwrap());
         std::io::stdout().write_all(line.as_bytes()).unwrap();
         // Whoever started us has gone, or wants us to, when there is nothing more to read.
@@ -120,10 +140,14 @@ fn the_other_process() {
 }
 
 async fn run(plan: Plan) -> Node {
-    let keypair = plan.seed.as_deref().map_or_else(Keypair::generate, Keypair::from_seed);
+    let keypair = plan
+        .seed
+        .as_deref()
+        .map_or_else(Keypair::generate, Keypair::from_seed);
     let blocked = BlockList::from_peers(plan.block).unwrap();
-    let mut builder =
-        Node::builder(keypair, o_node::Preset::Local).config(plan.config).gater(blocked);
+    let mut builder = Node::builder(keypair, o_node::Preset::Local)
+        .config(plan.config)
+        .gater(blocked);
     for address in &plan.host {
         builder = builder.host(Worker::new().at(address));
     }

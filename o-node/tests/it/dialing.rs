@@ -8,8 +8,8 @@ use o_node::{CallerExt as _, Keypair, Node, Preset};
 use o_protocol::Call;
 
 use crate::support::{
-    Watch, address, adder, by_capability, connect, found, knowing, local, only_address, quiet, soon,
-    start, stop, within, without_table,
+    Ask as _, Watch, adder, address, by_capability, connect, found, knowing, local, only_address,
+    quiet, soon, start, stop, within, without_table,
 };
 
 /// Nobody listens there: a port that was free a moment ago.
@@ -23,13 +23,21 @@ fn nobody() -> TransportAddr {
 async fn somebody_else_at_an_address_is_the_wrong_peer() {
     let (server, client) = (start(quiet()).await, start(quiet().client()).await);
     let expected = Keypair::generate().peer_id();
-    let wrong = only_address(&server).without_peer().unwrap().with_peer(&expected);
+    let wrong = only_address(&server)
+        .without_peer()
+        .unwrap()
+        .with_peer(&expected);
     let error = soon(client.connect(&wrong)).await.unwrap_err();
-    let DialError::WrongPeer { expected: e, found } = error else { panic!("{error:?}") };
+    let DialError::WrongPeer { expected: e, found } = error else {
+        panic!("{error:?}")
+    };
     assert_eq!((e, found), (expected, server.peer_id()));
     // Without the peer's id anybody will do.
     let anybody = only_address(&server).without_peer().unwrap();
-    assert_eq!(soon(client.connect(&anybody)).await.unwrap(), server.peer_id());
+    assert_eq!(
+        soon(client.connect(&anybody)).await.unwrap(),
+        server.peer_id()
+    );
     stop([client, server]).await;
 }
 
@@ -38,10 +46,17 @@ async fn where_nobody_listens_the_dial_fails_at_once() {
     let client = start(quiet().client()).await;
     let begun = Instant::now();
     let anonymous = soon(client.connect(&nobody())).await.unwrap_err();
-    assert!(matches!(&anonymous, DialError::FailedAt { reason } if reason.contains("refused")), "{anonymous:?}");
+    assert!(
+        matches!(&anonymous, DialError::FailedAt { reason } if reason.contains("refused")),
+        "{anonymous:?}"
+    );
     let peer = Keypair::generate().peer_id();
-    let named = soon(client.connect(&nobody().with_peer(&peer))).await.unwrap_err();
-    let DialError::Failed { peer: p, reason } = &named else { panic!("{named:?}") };
+    let named = soon(client.connect(&nobody().with_peer(&peer)))
+        .await
+        .unwrap_err();
+    let DialError::Failed { peer: p, reason } = &named else {
+        panic!("{named:?}")
+    };
     assert!(*p == peer && reason.contains("refused"), "{named:?}");
     assert!(begun.elapsed() < Duration::from_secs(5));
     stop([client]).await;
@@ -51,14 +66,27 @@ async fn where_nobody_listens_the_dial_fails_at_once() {
 async fn an_address_that_no_transport_takes_is_named() {
     let client = start(quiet().client()).await;
     let peer = Keypair::generate().peer_id();
-    for text in ["/carrier-pigeon/7", "/memory/7", "/ip4/127.0.0.1/udp/7/quic-v1", "/ip4/127.0.0.1/sctp/7"] {
+    for text in [
+        "/carrier-pigeon/7",
+        "/memory/7",
+        "/ip4/127.0.0.1/udp/7/quic-v1",
+        "/ip4/127.0.0.1/sctp/7",
+    ] {
         let address: TransportAddr = text.parse().unwrap();
         let error = soon(client.connect(&address)).await.unwrap_err();
-        assert!(matches!(&error, DialError::FailedAt { .. }), "{text}: {error:?}");
-        assert!(error.to_string().contains(text), "{text}: {error}");
-        let error = soon(client.connect(&address.with_peer(&peer))).await.unwrap_err();
         assert!(
-            matches!(&error, DialError::Failed { .. } | DialError::NoAddresses { .. }),
+            matches!(&error, DialError::FailedAt { .. }),
+            "{text}: {error:?}"
+        );
+        assert!(error.to_string().contains(text), "{text}: {error}");
+        let error = soon(client.connect(&address.with_peer(&peer)))
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(
+                &error,
+                DialError::Failed { .. } | DialError::NoAddresses { .. }
+            ),
             "{text}: {error:?}"
         );
     }
@@ -68,7 +96,9 @@ async fn an_address_that_no_transport_takes_is_named() {
 #[tokio::test]
 async fn a_node_does_not_dial_itself() {
     let node = start(quiet()).await;
-    let error = soon(node.connect(&only_address(&node).without_peer().unwrap())).await.unwrap_err();
+    let error = soon(node.connect(&only_address(&node).without_peer().unwrap()))
+        .await
+        .unwrap_err();
     assert!(!matches!(error, DialError::TimedOut { .. }), "{error:?}");
     stop([node]).await;
 }
@@ -79,15 +109,29 @@ async fn a_listener_that_says_nothing_times_out() {
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = silent.local_addr().unwrap().port();
     let limit = Duration::from_millis(400);
-    let client = start(quiet().client().configure(|config| config.node.dial_timeout = limit)).await;
+    let client = start(
+        quiet()
+            .client()
+            .configure(|config| config.node.dial_timeout = limit),
+    )
+    .await;
     let silent_address: TransportAddr = format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap();
     let peer = Keypair::generate().peer_id();
     let begun = Instant::now();
-    let error = soon(client.connect(&silent_address.with_peer(&peer))).await.unwrap_err();
-    assert!(matches!(error, DialError::TimedOut { peer: p, after } if p == peer && after == limit), "{error:?}");
+    let error = soon(client.connect(&silent_address.with_peer(&peer)))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, DialError::TimedOut { peer: p, after } if p == peer && after == limit),
+        "{error:?}"
+    );
     let error = soon(client.connect(&silent_address)).await.unwrap_err();
     assert!(matches!(error, DialError::FailedAt { .. }), "{error:?}");
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begun.elapsed()
+    );
     stop([client]).await;
 }
 
@@ -97,20 +141,38 @@ async fn a_calls_deadline_covers_the_search_and_the_dial() {
     let port = silent.local_addr().unwrap().port();
     let peer = Keypair::generate().peer_id();
     let bootstrap: TransportAddr = format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap();
-    let client = quiet().client().configure(|config| config.bootstrap = vec![bootstrap.with_peer(&peer)]);
+    let client = quiet()
+        .client()
+        .configure(|config| config.bootstrap = vec![bootstrap.with_peer(&peer)]);
     let client = start(client).await;
     let limit = Duration::from_millis(300);
-    for target in ["o://far/worker".to_owned(), format!("o://far/worker#{peer}")] {
+    for target in [
+        "o://far/worker".to_owned(),
+        format!("o://far/worker#{peer}"),
+    ] {
         let call = Call::to(address(&target), "echo").params("").timeout(limit);
-        let error = within(Duration::from_secs(3), call.send::<String>(&client)).await.unwrap_err();
-        let CallError::TimedOut { after } = error else { panic!("{target}: {error:?}") };
+        let error = within(Duration::from_secs(3), call.send::<String>(&client))
+            .await
+            .unwrap_err();
+        let CallError::TimedOut { after } = error else {
+            panic!("{target}: {error:?}")
+        };
         assert!((limit..limit * 4).contains(&after), "{after:?}");
     }
     // Calls to one peer keep their deadline too.
-    let call = Call::to(address("o://far/worker"), "echo").params("").timeout(limit);
-    let error = within(Duration::from_secs(3), call.send::<String>(&client.peer(peer))).await;
+    let call = Call::to(address("o://far/worker"), "echo")
+        .params("")
+        .timeout(limit);
+    let error = within(
+        Duration::from_secs(3),
+        call.send::<String>(&client.peer(peer)),
+    )
+    .await;
     assert!(
-        matches!(error, Err(CallError::TimedOut { .. } | CallError::Unreachable { .. })),
+        matches!(
+            error,
+            Err(CallError::TimedOut { .. } | CallError::Unreachable { .. })
+        ),
         "{error:?}"
     );
     stop([client]).await;
@@ -121,16 +183,37 @@ async fn another_network_is_refused_by_name_and_never_found() {
     let prod = |config: &mut o_node::NodeConfig| config.network = "prod".parse().unwrap();
     let server = start(local().configure(prod).host(adder("o://math/adder"))).await;
     let client = start(knowing(local().client(), &server)).await;
-    let error = soon(client.connect(&only_address(&server))).await.unwrap_err();
-    let DialError::Refused { peer, reason, certain } = &error else { panic!("{error:?}") };
+    let error = soon(client.connect(&only_address(&server)))
+        .await
+        .unwrap_err();
+    let DialError::Refused {
+        peer,
+        reason,
+        certain,
+    } = &error
+    else {
+        panic!("{error:?}")
+    };
     assert_eq!((*peer, *certain), (server.peer_id(), true));
-    assert!(reason.contains("main") && reason.contains("prod"), "{reason}");
+    assert!(
+        reason.contains("main") && reason.contains("prod"),
+        "{reason}"
+    );
 
     assert_eq!(found(&client, by_capability("math/add")).await, []);
-    let error = soon(client.call_typed::<i64>(&address("o://math/adder"), "add", &(1, 2))).await;
-    let Err(CallError::Refused { reason, .. }) = &error else { panic!("{error:?}") };
-    assert!(reason.contains("main") && reason.contains("prod"), "{reason}");
-    assert_eq!(server.pool_stats().unwrap().connections, 0, "the other side keeps nothing either");
+    let error = soon(client.ask::<i64>("o://math/adder", "add", (1, 2))).await;
+    let Err(CallError::Refused { reason, .. }) = &error else {
+        panic!("{error:?}")
+    };
+    assert!(
+        reason.contains("main") && reason.contains("prod"),
+        "{reason}"
+    );
+    assert_eq!(
+        server.pool_stats().unwrap().connections,
+        0,
+        "the other side keeps nothing either"
+    );
     stop([client, server]).await;
 }
 
@@ -141,7 +224,7 @@ async fn one_connection_is_enough_after_connect() {
     let mut watch = Watch::new(&client);
     connect(&client, &server).await;
     for _ in 0..3 {
-        let sum = client.call_typed::<i64>(&address("o://math/adder"), "add", &(2, 3));
+        let sum = client.ask::<i64>("o://math/adder", "add", (2, 3));
         assert_eq!(soon(sum).await, Ok(5));
     }
     connect(&client, &server).await;
@@ -177,7 +260,11 @@ async fn both_dial_each_other_at_once_and_calls_go_both_ways() {
     let one = start(quiet().host(adder("o://one/adder"))).await;
     let two = start(quiet().host(adder("o://two/adder"))).await;
     let (there, here) = (only_address(&two), only_address(&one));
-    let (a, b) = soon(futures::future::join(one.connect(&there), two.connect(&here))).await;
+    let (a, b) = soon(futures::future::join(
+        one.connect(&there),
+        two.connect(&here),
+    ))
+    .await;
     assert_eq!((a.unwrap(), b.unwrap()), (two.peer_id(), one.peer_id()));
     let (to_two, to_one) = (address("o://two/adder"), address("o://one/adder"));
     let sums = futures::future::join(
@@ -198,7 +285,7 @@ async fn an_idle_connection_goes_and_the_next_call_dials_again() {
     let client = start(client).await;
     let mut watch = Watch::new(&client);
     for _ in 0..2 {
-        let sum = client.call_typed::<i64>(&address("o://math/adder"), "add", &(2, 3));
+        let sum = client.ask::<i64>("o://math/adder", "add", (2, 3));
         assert_eq!(soon(sum).await, Ok(5));
         watch.until_disconnected(server.peer_id()).await;
     }
@@ -230,15 +317,33 @@ async fn a_call_keeps_its_connection_from_being_idle() {
 #[tokio::test]
 async fn names_are_resolved_where_dns_is_compiled_in_and_on() {
     let server = start(quiet()).await;
-    let port = only_address(&server).as_str().split('/').nth(4).unwrap().to_owned();
+    let port = only_address(&server)
+        .as_str()
+        .split('/')
+        .nth(4)
+        .unwrap()
+        .to_owned();
     let by_name: TransportAddr = format!("/dns4/localhost/tcp/{port}").parse().unwrap();
-    let off = start(Node::builder(Keypair::generate(), Preset::Local).configure(without_table).client()).await;
+    let off = start(
+        Node::builder(Keypair::generate(), Preset::Local)
+            .configure(without_table)
+            .client(),
+    )
+    .await;
     let error = soon(off.connect(&by_name)).await.unwrap_err();
-    assert!(matches!(&error, DialError::FailedAt { reason } if reason.contains("dns")), "{error:?}");
+    assert!(
+        matches!(&error, DialError::FailedAt { reason } if reason.contains("dns")),
+        "{error:?}"
+    );
     stop([off]).await;
     #[cfg(feature = "dns")]
     {
-        let on = start(quiet().client().configure(|config| config.transport.dns.enabled = true)).await;
+        let on = start(
+            quiet()
+                .client()
+                .configure(|config| config.transport.dns.enabled = true),
+        )
+        .await;
         assert_eq!(soon(on.connect(&by_name)).await.unwrap(), server.peer_id());
         stop([on]).await;
     }

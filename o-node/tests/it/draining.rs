@@ -2,12 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use futures::StreamExt as _;
 use o_core::{CallError, Node as _, NodeState, StopError};
 use o_node::{CallerExt as _, Node};
 
 use crate::{
-    support::{address, connect, only_address, quiet, soon, start, stop},
+    support::{Ask as _, address, connect, only_address, quiet, soon, start, stop},
     worker::Worker,
 };
 
@@ -15,7 +14,9 @@ const WORKER: &str = "o://far/worker";
 
 async fn pair(drain: Duration) -> (Worker, Node, Node) {
     let worker = Worker::new();
-    let server = quiet().host(worker.at(WORKER)).configure(|config| config.node.drain = drain);
+    let server = quiet()
+        .host(worker.at(WORKER))
+        .configure(|config| config.node.drain = drain);
     let (server, client) = (start(server).await, start(quiet().client()).await);
     connect(&client, &server).await;
     (worker, server, client)
@@ -25,9 +26,7 @@ async fn pair(drain: Duration) -> (Worker, Node, Node) {
 async fn a_running_call_finishes_and_new_ones_are_refused() {
     let (worker, server, client) = pair(Duration::from_secs(20)).await;
     let calling = client.clone();
-    let running = tokio::spawn(async move {
-        calling.call_typed::<String>(&address(WORKER), "gate", "done").await
-    });
+    let running = tokio::spawn(async move { calling.ask::<String>(WORKER, "gate", "done").await });
     soon(worker.wait_running(1)).await;
 
     let stopping = server.clone();
@@ -35,7 +34,11 @@ async fn a_running_call_finishes_and_new_ones_are_refused() {
     // The goodbye reaches the client, whose next call is refused on the spot, or there.
     let refused = soon(async {
         loop {
-            match client.peer(server.peer_id()).call_typed::<String>(&address(WORKER), "echo", "").await {
+            match client
+                .peer(server.peer_id())
+                .ask::<String>(WORKER, "echo", "")
+                .await
+            {
                 Ok(_) => tokio::task::yield_now().await,
                 Err(error) => return error,
             }
@@ -43,7 +46,10 @@ async fn a_running_call_finishes_and_new_ones_are_refused() {
     })
     .await;
     assert!(
-        matches!(refused, CallError::ShuttingDown | CallError::Unreachable { .. }),
+        matches!(
+            refused,
+            CallError::ShuttingDown | CallError::Unreachable { .. }
+        ),
         "{refused:?}"
     );
     assert_eq!(server.state(), NodeState::Stopping);
@@ -52,14 +58,18 @@ async fn a_running_call_finishes_and_new_ones_are_refused() {
     worker.open();
     assert_eq!(soon(running).await.unwrap().as_deref(), Ok("done"));
     soon(stopped).await.unwrap().unwrap();
-    assert_eq!((server.state(), server.task_count()), (NodeState::Stopped, 0));
+    assert_eq!(
+        (server.state(), server.task_count()),
+        (NodeState::Stopped, 0)
+    );
     stop([client]).await;
 }
 
 #[tokio::test]
 async fn a_stopping_node_takes_no_call_from_a_new_connection() {
     let (worker, server, client) = pair(Duration::from_secs(20)).await;
-    let running = client.call_typed::<String>(&address(WORKER), "gate", "done");
+    let caller = client.clone();
+    let running = caller.ask::<String>(WORKER, "gate", "done");
     let mut running = std::pin::pin!(running);
     soon(async {
         tokio::select! {
@@ -77,8 +87,14 @@ async fn a_stopping_node_takes_no_call_from_a_new_connection() {
     let outcome = match soon(late.connect(&there)).await {
         Err(error) => format!("{error:?}"),
         Ok(_) => {
-            let echo = late.peer(server.peer_id()).call_typed::<String>(&address(WORKER), "echo", "");
-            format!("{:?}", soon(echo).await.expect_err("a stopping node took a new call"))
+            let there = late.peer(server.peer_id());
+            let echo = there.ask::<String>(WORKER, "echo", "");
+            format!(
+                "{:?}",
+                soon(echo)
+                    .await
+                    .expect_err("a stopping node took a new call")
+            )
         }
     };
     assert!(!outcome.is_empty());
@@ -96,7 +112,9 @@ async fn an_endless_call_is_cancelled_after_the_drain_time() {
         let client = client.clone();
         async move { client.call_typed::<()>(&address(WORKER), "hang", &()).await }
     });
-    let mut endless = soon(client.stream_typed::<u64>(&address(WORKER), "drip", &())).await.unwrap();
+    let mut endless = soon(client.stream_typed::<u64>(&address(WORKER), "drip", &()))
+        .await
+        .unwrap();
     assert_eq!(soon(endless.next()).await, Some(Ok(0)));
     soon(worker.wait_running(2)).await;
 
@@ -105,15 +123,25 @@ async fn an_endless_call_is_cancelled_after_the_drain_time() {
         panic!("nothing was cancelled")
     };
     assert_eq!((calls, after), (2, drain));
-    assert!((drain..Duration::from_secs(10)).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+    assert!(
+        (drain..Duration::from_secs(10)).contains(&begun.elapsed()),
+        "{:?}",
+        begun.elapsed()
+    );
     // Their handlers are gone when stop returns, not some time later.
     assert_eq!((worker.running(), server.task_count()), (0, 0));
     assert_eq!(server.state(), NodeState::Stopped);
 
     let lost = soon(hang).await.unwrap();
-    assert!(matches!(lost, Err(CallError::ConnectionLost { .. })), "{lost:?}");
+    assert!(
+        matches!(lost, Err(CallError::ConnectionLost { .. })),
+        "{lost:?}"
+    );
     let lost = soon(endless.next()).await;
-    assert!(matches!(lost, Some(Err(CallError::ConnectionLost { .. }))), "{lost:?}");
+    assert!(
+        matches!(lost, Some(Err(CallError::ConnectionLost { .. }))),
+        "{lost:?}"
+    );
     stop([client]).await;
 }
 
@@ -121,14 +149,12 @@ async fn an_endless_call_is_cancelled_after_the_drain_time() {
 async fn calls_of_the_stopping_node_itself_are_waited_for_too() {
     let (worker, server, client) = pair(Duration::from_secs(20)).await;
     let calling = client.clone();
-    let running = tokio::spawn(async move {
-        calling.call_typed::<String>(&address(WORKER), "gate", "done").await
-    });
+    let running = tokio::spawn(async move { calling.ask::<String>(WORKER, "gate", "done").await });
     soon(worker.wait_running(1)).await;
     let stopping = client.clone();
     let stopped = tokio::spawn(async move { stopping.stop().await });
     crate::support::until("stopping", || client.state() == NodeState::Stopping).await;
-    let refused = soon(client.call_typed::<String>(&address(WORKER), "echo", "")).await;
+    let refused = soon(client.ask::<String>(WORKER, "echo", "")).await;
     assert_eq!(refused, Err(CallError::ShuttingDown));
     worker.open();
     assert_eq!(soon(running).await.unwrap().as_deref(), Ok("done"));
@@ -140,11 +166,13 @@ async fn calls_of_the_stopping_node_itself_are_waited_for_too() {
 async fn a_call_inside_the_process_is_waited_for_and_ended_too() {
     let worker = Worker::new();
     let drain = Duration::from_millis(300);
-    let node = quiet().host(worker.at(WORKER)).configure(|config| config.node.drain = drain);
+    let node = quiet()
+        .host(worker.at(WORKER))
+        .configure(|config| config.node.drain = drain);
     let node = start(node).await;
     let call = |method: &'static str| {
         let node = node.clone();
-        tokio::spawn(async move { node.call_typed::<serde_json::Value>(&address(WORKER), method, "x").await })
+        tokio::spawn(async move { node.ask::<serde_json::Value>(WORKER, method, "x").await })
     };
     let gate = call("gate");
     soon(worker.wait_running(1)).await;
@@ -156,7 +184,10 @@ async fn a_call_inside_the_process_is_waited_for_and_ended_too() {
     worker.open();
     assert_eq!(soon(gate).await.unwrap(), Ok("x".into()));
     let outcome = soon(node.stop()).await;
-    assert!(matches!(outcome, Err(StopError::Cancelled { calls: 1, .. })), "{outcome:?}");
+    assert!(
+        matches!(outcome, Err(StopError::Cancelled { calls: 1, .. })),
+        "{outcome:?}"
+    );
     assert_eq!(worker.running(), 0, "the handler is gone");
     let ended = soon(hang).await.unwrap();
     assert_eq!(ended, Err(CallError::ShuttingDown));
@@ -167,7 +198,11 @@ async fn stop_is_quick_where_nothing_runs() {
     let (_, server, client) = pair(Duration::from_secs(20)).await;
     let begun = Instant::now();
     stop([server, client]).await;
-    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        begun.elapsed()
+    );
 }
 
 #[tokio::test]
@@ -180,8 +215,15 @@ async fn several_stops_at_once_all_wait_for_the_end() {
     soon(worker.wait_running(1)).await;
     let stops = futures::future::join_all((0..4).map(|_| server.stop()));
     let outcomes = soon(stops).await;
-    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_err()).count(), 1, "{outcomes:?}");
-    assert_eq!((server.state(), server.task_count()), (NodeState::Stopped, 0));
+    assert_eq!(
+        outcomes.iter().filter(|outcome| outcome.is_err()).count(),
+        1,
+        "{outcomes:?}"
+    );
+    assert_eq!(
+        (server.state(), server.task_count()),
+        (NodeState::Stopped, 0)
+    );
     soon(hang).await.unwrap().unwrap_err();
     stop([client]).await;
 }

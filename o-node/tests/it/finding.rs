@@ -14,7 +14,7 @@ use o_discovery::MemoryDiscovery;
 use o_node::{CallerExt as _, Hosting, Keypair, Methods, Node, NodeBuilder, Preset};
 
 use crate::support::{
-    LIMIT, Watch, address, adder, by_capability, by_name, connect, found, knowing, local,
+    LIMIT, Watch, adder, address, by_capability, by_name, connect, found, knowing, local,
     only_address, quiet, soon, start, stop, within, without_table,
 };
 
@@ -22,7 +22,9 @@ const CLOCK: &str = "o://office/clock";
 
 /// An agent that says which of several it is.
 fn named(at: &str, who: &'static str) -> Hosting {
-    let methods = Methods::new().unary("who", async move |_, (): ()| Ok::<_, CallError>(who.to_owned()));
+    let methods = Methods::new().unary("who", async move |_, (): ()| {
+        Ok::<_, CallError>(who.to_owned())
+    });
     Hosting::new(address(at), methods).capability("time/tell".parse().unwrap())
 }
 
@@ -32,7 +34,9 @@ async fn who(node: &Node, at: &o_address::Address) -> Result<String, CallError> 
 
 /// Waits until a node has told `directory` of this many names.
 async fn announced(watch: &mut Watch) {
-    watch.until("announced", |event| matches!(event, Event::Announced(_))).await;
+    watch
+        .until("announced", |event| matches!(event, Event::Announced(_)))
+        .await;
 }
 
 /// A node whose announcements are in the directory.
@@ -57,8 +61,14 @@ async fn several_providers_of_a_name_are_all_found_and_a_pin_decides() {
 
     let clock = address(CLOCK);
     for _ in 0..2 {
-        assert_eq!(who(&client, &clock.pinned(one.peer_id())).await.as_deref(), Ok("one"));
-        assert_eq!(who(&client, &clock.pinned(two.peer_id())).await.as_deref(), Ok("two"));
+        assert_eq!(
+            who(&client, &clock.pinned(one.peer_id())).await.as_deref(),
+            Ok("one")
+        );
+        assert_eq!(
+            who(&client, &clock.pinned(two.peer_id())).await.as_deref(),
+            Ok("two")
+        );
     }
     assert!(who(&client, &clock).await.is_ok());
     let pinned = Query::Name(clock.pinned(two.peer_id()));
@@ -75,13 +85,28 @@ async fn a_search_tells_what_the_peer_itself_signed() {
     let server = in_directory(&directory, quiet().host(adder("o://math/adder"))).await;
     let client = start(quiet().client().discovery(directory)).await;
     let providers: Vec<_> = soon(client.find(by_capability("math/add")).collect::<Vec<_>>()).await;
-    let [Ok(provider)] = &providers[..] else { panic!("{providers:?}") };
+    let [Ok(provider)] = &providers[..] else {
+        panic!("{providers:?}")
+    };
     assert!(provider.confirmed);
-    assert_eq!((provider.peer, &provider.sources[..]), (server.peer_id(), &[Source::Memory][..]));
+    assert_eq!(
+        (provider.peer, &provider.sources[..]),
+        (server.peer_id(), &[Source::Memory][..])
+    );
     assert_eq!(provider.addresses, server.listen_addresses());
     let record = provider.record.as_ref().unwrap().record();
-    assert_eq!((&record.address, record.peer), (&address("o://math/adder"), server.peer_id()));
-    assert_eq!(record.methods.iter().map(|method| &*method.name).collect::<Vec<_>>(), ["add"]);
+    assert_eq!(
+        (&record.address, record.peer),
+        (&address("o://math/adder"), server.peer_id())
+    );
+    assert_eq!(
+        record
+            .methods
+            .iter()
+            .map(|method| &*method.name)
+            .collect::<Vec<_>>(),
+        ["add"]
+    );
     stop([client, server]).await;
 }
 
@@ -97,7 +122,10 @@ struct Told {
 
 impl Told {
     fn tell(&self, peer: o_address::PeerId, addresses: Vec<o_address::TransportAddr>) {
-        self.hints.lock().unwrap().push(Provider::hint(peer, addresses, Source::Memory));
+        self.hints
+            .lock()
+            .unwrap()
+            .push(Provider::hint(peer, addresses, Source::Memory));
     }
 }
 
@@ -120,7 +148,11 @@ impl Discovery for Told {
     fn find(&self, _: Query) -> ProviderStream {
         let hints = self.hints.lock().unwrap().clone();
         let hints = stream::iter(hints.into_iter().map(Ok));
-        if self.endless { hints.chain(stream::pending()).boxed() } else { hints.boxed() }
+        if self.endless {
+            hints.chain(stream::pending()).boxed()
+        } else {
+            hints.boxed()
+        }
     }
 }
 
@@ -128,12 +160,18 @@ impl Discovery for Told {
 async fn silent() -> (tokio::net::TcpListener, o_address::TransportAddr) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    (listener, format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap())
+    (
+        listener,
+        format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap(),
+    )
 }
 
 #[tokio::test]
 async fn dead_and_silent_providers_do_not_hold_up_the_others() {
-    let told = Told { endless: true, ..Told::default() };
+    let told = Told {
+        endless: true,
+        ..Told::default()
+    };
     let (_listener, silent) = silent().await;
     let gone: o_address::TransportAddr = "/ip4/127.0.0.1/tcp/1".parse().unwrap();
     for index in 0..6 {
@@ -155,7 +193,10 @@ async fn dead_and_silent_providers_do_not_hold_up_the_others() {
     let mut peers = Vec::new();
     for _ in 0..2 {
         // Each as soon as it has confirmed: the search itself never ends.
-        let provider = within(Duration::from_secs(4), providers.next()).await.unwrap().unwrap();
+        let provider = within(Duration::from_secs(4), providers.next())
+            .await
+            .unwrap()
+            .unwrap();
         assert!(provider.confirmed);
         peers.push(provider.peer);
     }
@@ -166,7 +207,10 @@ async fn dead_and_silent_providers_do_not_hold_up_the_others() {
     drop(providers);
     // The same for a call by name.
     let clock = address(CLOCK);
-    let answer = within(Duration::from_secs(4), client.call_typed::<String>(&clock, "who", &()));
+    let answer = within(
+        Duration::from_secs(4),
+        client.call_typed::<String>(&clock, "who", &()),
+    );
     assert!(answer.await.is_ok());
     stop([client, one, two, other]).await;
 }
@@ -174,7 +218,10 @@ async fn dead_and_silent_providers_do_not_hold_up_the_others() {
 #[tokio::test]
 async fn a_hint_that_lies_is_not_believed() {
     let told = Told::default();
-    let (liar, server) = (start(quiet()).await, start(quiet().host(named(CLOCK, "it"))).await);
+    let (liar, server) = (
+        start(quiet()).await,
+        start(quiet().host(named(CLOCK, "it"))).await,
+    );
     // Another peer's addresses, and a peer that does not have what it is said to have.
     told.tell(Keypair::generate().peer_id(), server.listen_addresses());
     told.tell(liar.peer_id(), liar.listen_addresses());
@@ -188,13 +235,22 @@ async fn a_hint_that_lies_is_not_believed() {
 
 #[tokio::test]
 async fn an_address_that_comes_later_is_tried_too() {
-    let told = Told { endless: true, ..Told::default() };
+    let told = Told {
+        endless: true,
+        ..Told::default()
+    };
     let server = start(quiet().host(named(CLOCK, "it"))).await;
-    told.tell(server.peer_id(), vec!["/ip4/127.0.0.1/tcp/1".parse().unwrap()]);
+    told.tell(
+        server.peer_id(),
+        vec!["/ip4/127.0.0.1/tcp/1".parse().unwrap()],
+    );
     told.tell(server.peer_id(), server.listen_addresses());
     let client = start(quiet().client().discovery(told)).await;
     let mut providers = client.find(by_capability("time/tell"));
-    let provider = within(Duration::from_secs(4), providers.next()).await.unwrap().unwrap();
+    let provider = within(Duration::from_secs(4), providers.next())
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(provider.peer, server.peer_id());
     drop(providers);
     stop([client, server]).await;
@@ -202,8 +258,15 @@ async fn an_address_that_comes_later_is_tried_too() {
 
 #[tokio::test]
 async fn a_source_that_is_stuck_holds_up_neither_the_others_nor_the_stop() {
-    let stuck = Told { stuck: true, endless: true, ..Told::default() };
-    let server = quiet().discovery(stuck).host(named(CLOCK, "it")).host(adder("o://math/adder"));
+    let stuck = Told {
+        stuck: true,
+        endless: true,
+        ..Told::default()
+    };
+    let server = quiet()
+        .discovery(stuck)
+        .host(named(CLOCK, "it"))
+        .host(adder("o://math/adder"));
     let server = start(server).await;
     let client = start(knowing(quiet().client(), &server)).await;
     connect(&client, &server).await;
@@ -221,7 +284,11 @@ async fn a_source_that_is_stuck_holds_up_neither_the_others_nor_the_stop() {
     }
     let begun = std::time::Instant::now();
     stop([client, server]).await;
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        begun.elapsed()
+    );
 }
 
 #[tokio::test]
@@ -244,20 +311,39 @@ async fn what_is_no_longer_hosted_is_withdrawn_and_what_is_new_is_announced() {
     })
     .await;
     assert_eq!(found(&client, by_capability("time/tell")).await, []);
-    assert_eq!(found(&client, by_capability("math/add")).await, [server.peer_id()]);
+    assert_eq!(
+        found(&client, by_capability("math/add")).await,
+        [server.peer_id()]
+    );
     // A node that stops withdraws everything.
     stop([server]).await;
-    assert!(directory.find(by_capability("math/add")).next().await.is_none());
+    assert!(
+        directory
+            .find(by_capability("math/add"))
+            .next()
+            .await
+            .is_none()
+    );
     stop([client]).await;
 }
 
 #[tokio::test]
 async fn records_are_announced_again_before_they_expire() {
     let directory = MemoryDiscovery::default();
-    let short = |config: &mut o_node::NodeConfig| config.node.record_lifetime = Duration::from_secs(1);
-    let server = in_directory(&directory, quiet().configure(short).host(named(CLOCK, "it"))).await;
+    let short =
+        |config: &mut o_node::NodeConfig| config.node.record_lifetime = Duration::from_secs(1);
+    let server = in_directory(
+        &directory,
+        quiet().configure(short).host(named(CLOCK, "it")),
+    )
+    .await;
     let sequence = || async {
-        let provider = directory.find(by_name(CLOCK)).next().await.unwrap().unwrap();
+        let provider = directory
+            .find(by_name(CLOCK))
+            .next()
+            .await
+            .unwrap()
+            .unwrap();
         provider.record.unwrap().record().sequence
     };
     let first = sequence().await;
@@ -309,19 +395,30 @@ async fn an_agent_that_restarts_elsewhere_with_its_key_is_found_again() {
 async fn nobody_to_ask_is_an_error_of_its_own() {
     let alone = start(quiet().client()).await;
     let error = who(&alone, &address(CLOCK)).await.unwrap_err();
-    let CallError::Unreachable { reason, .. } = &error else { panic!("{error:?}") };
+    let CallError::Unreachable { reason, .. } = &error else {
+        panic!("{error:?}")
+    };
     assert!(reason.contains("no network"), "{reason}");
     let mut search = alone.find(by_name(CLOCK));
-    assert!(matches!(soon(search.next()).await, Some(Err(DiscoveryError::NoNetwork))));
+    assert!(matches!(
+        soon(search.next()).await,
+        Some(Err(DiscoveryError::NoNetwork))
+    ));
     assert!(soon(search.next()).await.is_none());
     stop([alone.clone()]).await;
     let mut search = alone.find(by_name(CLOCK));
-    assert!(matches!(soon(search.next()).await, Some(Err(DiscoveryError::Shutdown))));
+    assert!(matches!(
+        soon(search.next()).await,
+        Some(Err(DiscoveryError::Shutdown))
+    ));
 }
 
 #[tokio::test]
 async fn a_search_that_runs_ends_when_the_node_stops() {
-    let told = Told { endless: true, ..Told::default() };
+    let told = Told {
+        endless: true,
+        ..Told::default()
+    };
     let node = start(quiet().client().discovery(told)).await;
     let mut search = node.find(by_name(CLOCK));
     let stopped = {
@@ -349,8 +446,13 @@ async fn the_table_finds_names_and_forgets_those_that_were_withdrawn_by_asking()
     assert_eq!(found(&client, by_name(CLOCK)).await, []);
     assert_eq!(
         who(&client, &address(CLOCK)).await,
-        Err(CallError::NotFound { address: address(CLOCK) })
+        Err(CallError::NotFound {
+            address: address(CLOCK)
+        })
     );
-    assert_eq!(soon(client.connect(&only_address(&server))).await.unwrap(), server.peer_id());
+    assert_eq!(
+        soon(client.connect(&only_address(&server))).await.unwrap(),
+        server.peer_id()
+    );
     stop([client, server, hub]).await;
 }

@@ -6,8 +6,8 @@ use o_core::{CallError, DenyReason, DialError, Direction, Event};
 use o_node::{AllowList, BlockList, CallerExt as _, HierarchyGater, Node};
 
 use crate::support::{
-    LIMIT, Watch, address, adder, connect, knowing, local, only_address, quiet, soon, start, stop,
-    until,
+    Ask as _, LIMIT, Watch, adder, address, connect, knowing, local, only_address, quiet, soon,
+    start, stop, until,
 };
 
 fn denied(direction: Direction) -> impl Fn(&Event) -> bool {
@@ -16,9 +16,19 @@ fn denied(direction: Direction) -> impl Fn(&Event) -> bool {
 
 /// The reason with which the listener refuses, which must be certain and quick.
 async fn refused(client: &Node, server: &Node) -> String {
-    let connecting = client.connect(&only_address(server));
-    let error = crate::support::within(Duration::from_secs(5), connecting).await.unwrap_err();
-    let DialError::Refused { peer, reason, certain } = error else { panic!("{error:?}") };
+    let there = only_address(server);
+    let connecting = client.connect(&there);
+    let error = crate::support::within(Duration::from_secs(5), connecting)
+        .await
+        .unwrap_err();
+    let DialError::Refused {
+        peer,
+        reason,
+        certain,
+    } = error
+    else {
+        panic!("{error:?}")
+    };
     assert_eq!((peer, certain), (server.peer_id(), true));
     reason
 }
@@ -53,14 +63,28 @@ async fn our_own_policy_keeps_us_from_dialing() {
     blocked.insert(server.peer_id()).unwrap();
     let mut watch = Watch::new(&server);
     // By its id before anything is sent, and without one as soon as it has proved who it is.
-    for there in [only_address(&server), only_address(&server).without_peer().unwrap()] {
+    for there in [
+        only_address(&server),
+        only_address(&server).without_peer().unwrap(),
+    ] {
         let error = soon(client.connect(&there)).await.unwrap_err();
         let text = error.to_string();
-        assert!(text.contains("by this node") && text.contains("blocked"), "{error:?}");
+        assert!(
+            text.contains("by this node") && text.contains("blocked"),
+            "{error:?}"
+        );
         if there.peer_id().is_some() {
-            assert!(matches!(error, DialError::Refused { certain: true, .. }), "{error:?}");
+            assert!(
+                matches!(error, DialError::Refused { certain: true, .. }),
+                "{error:?}"
+            );
             let seen = watch.so_far();
-            assert!(!seen.iter().any(|event| matches!(event, Event::Connected { .. })), "{seen:?}");
+            assert!(
+                !seen
+                    .iter()
+                    .any(|event| matches!(event, Event::Connected { .. })),
+                "{seen:?}"
+            );
         }
     }
     let pinned = address("o://math/adder").pinned(server.peer_id());
@@ -75,7 +99,10 @@ async fn only_those_on_the_allow_list_come_in() {
     let allowed = AllowList::from_peers([friend.peer_id()]).unwrap();
     let server = start(quiet().gater(allowed)).await;
     connect(&friend, &server).await;
-    assert_eq!(refused(&stranger, &server).await, "the peer is not on the allow list");
+    assert_eq!(
+        refused(&stranger, &server).await,
+        "the peer is not on the allow list"
+    );
     stop([friend, stranger, server]).await;
 }
 
@@ -91,7 +118,8 @@ async fn of_several_policies_the_first_denial_wins() {
 #[tokio::test]
 async fn a_child_takes_its_parent_its_children_and_the_leader_only() {
     let node = || start(quiet());
-    let (leader, parent, child, stranger) = (node().await, node().await, node().await, node().await);
+    let (leader, parent, child, stranger) =
+        (node().await, node().await, node().await, node().await);
     let gater = HierarchyGater::default();
     gater.set_leader(Some(leader.peer_id()));
     gater.set_parent(Some(parent.peer_id()));
@@ -99,7 +127,7 @@ async fn a_child_takes_its_parent_its_children_and_the_leader_only() {
     let member = start(quiet().gater(gater.clone()).host(adder("o://math/adder"))).await;
     for family in [&leader, &parent, &child] {
         connect(family, &member).await;
-        let sum = family.call_typed::<i64>(&address("o://math/adder"), "add", &(1, 2));
+        let sum = family.ask::<i64>("o://math/adder", "add", (1, 2));
         assert_eq!(soon(sum).await, Ok(3));
     }
     let expected = "the peer is neither parent, child nor leader";
@@ -107,7 +135,10 @@ async fn a_child_takes_its_parent_its_children_and_the_leader_only() {
     // It may dial whom it likes, and is called back over that connection.
     connect(&member, &stranger).await;
     let back = address("o://math/adder").pinned(member.peer_id());
-    assert_eq!(soon(stranger.call_typed::<i64>(&back, "add", &(1, 2))).await, Ok(3));
+    assert_eq!(
+        soon(stranger.call_typed::<i64>(&back, "add", &(1, 2))).await,
+        Ok(3)
+    );
     // A new child is taken as soon as its parent says so.
     let late = node().await;
     assert_eq!(refused(&late, &member).await, expected);
@@ -120,13 +151,18 @@ async fn a_child_takes_its_parent_its_children_and_the_leader_only() {
 async fn rechecking_closes_what_is_no_longer_allowed_and_nothing_else() {
     let blocked = BlockList::new();
     let worker = crate::worker::Worker::new();
-    let server = start(quiet().gater(blocked.clone()).host(worker.at("o://far/worker"))).await;
+    let server = start(
+        quiet()
+            .gater(blocked.clone())
+            .host(worker.at("o://far/worker")),
+    )
+    .await;
     let (bad, good) = (start(quiet().client()).await, start(quiet().client()).await);
     connect(&bad, &server).await;
     connect(&good, &server).await;
     let call = |client: &Node| {
         let client = client.clone();
-        tokio::spawn(async move { client.call_typed::<String>(&address("o://far/worker"), "gate", "open").await })
+        tokio::spawn(async move { client.ask::<String>("o://far/worker", "gate", "open").await })
     };
     let (ends, stays) = (call(&bad), call(&good));
     soon(worker.wait_running(2)).await;
@@ -134,13 +170,20 @@ async fn rechecking_closes_what_is_no_longer_allowed_and_nothing_else() {
     blocked.insert(bad.peer_id()).unwrap();
     let mut watch = Watch::new(&server);
     // An edit alone closes nothing.
-    let who = good.call_typed::<String>(&address("o://far/worker"), "echo", "");
+    let who = good.ask::<String>("o://far/worker", "echo", "");
     soon(who).await.unwrap();
     assert!(!ends.is_finished());
 
     soon(server.recheck_connections()).await;
     let end = soon(ends).await.unwrap();
-    let Err(CallError::Refused { peer, reason, certain }) = &end else { panic!("{end:?}") };
+    let Err(CallError::Refused {
+        peer,
+        reason,
+        certain,
+    }) = &end
+    else {
+        panic!("{end:?}")
+    };
     assert_eq!((*peer, *certain), (Some(server.peer_id()), true));
     assert!(reason.contains("blocked"), "{reason}");
     watch.until("denied", denied(Direction::Inbound)).await;
@@ -157,19 +200,32 @@ async fn rechecking_closes_what_is_no_longer_allowed_and_nothing_else() {
 async fn a_full_node_cuts_new_connections_and_takes_them_when_there_is_room() {
     let server = start(quiet().max_connections(2)).await;
     let mut watch = Watch::new(&server);
-    let clients =
-        [start(quiet().client()).await, start(quiet().client()).await, start(quiet().client()).await];
+    let clients = [
+        start(quiet().client()).await,
+        start(quiet().client()).await,
+        start(quiet().client()).await,
+    ];
     connect(&clients[0], &server).await;
     connect(&clients[1], &server).await;
-    let error = soon(clients[2].connect(&only_address(&server))).await.unwrap_err();
+    let error = soon(clients[2].connect(&only_address(&server)))
+        .await
+        .unwrap_err();
     // Cut without a word, which is not certain to be a refusal.
     assert!(
-        matches!(error, DialError::Refused { certain: false, .. } | DialError::Failed { .. }),
+        matches!(
+            error,
+            DialError::Refused { certain: false, .. } | DialError::Failed { .. }
+        ),
         "{error:?}"
     );
     let event = watch.until("denied", denied(Direction::Inbound)).await;
-    let reason = DenyReason::Limit { limit: "max_connections" };
-    assert!(matches!(&event, Event::Denied { reason: r, .. } if *r == reason), "{event:?}");
+    let reason = DenyReason::Limit {
+        limit: "max_connections",
+    };
+    assert!(
+        matches!(&event, Event::Denied { reason: r, .. } if *r == reason),
+        "{event:?}"
+    );
 
     let [one, two, three] = clients;
     let gone = one.peer_id();
@@ -202,10 +258,21 @@ async fn one_peer_and_one_address_have_limits_of_their_own() {
         clients.push(client);
     }
     let third = start(quiet().client()).await;
-    soon(third.connect(&only_address(&server))).await.unwrap_err();
-    let reason = DenyReason::Limit { limit: "max_per_ip" };
+    soon(third.connect(&only_address(&server)))
+        .await
+        .unwrap_err();
+    let reason = DenyReason::Limit {
+        limit: "max_per_ip",
+    };
     let event = watch.until("denied", denied(Direction::Inbound)).await;
-    assert_eq!(event, Event::Denied { peer: None, direction: Direction::Inbound, reason });
+    assert_eq!(
+        event,
+        Event::Denied {
+            peer: None,
+            direction: Direction::Inbound,
+            reason
+        }
+    );
     clients.push(third);
 
     // Two nodes of one key are one peer.
@@ -219,10 +286,17 @@ async fn one_peer_and_one_address_have_limits_of_their_own() {
     };
     let (first, second) = (start(twin()).await, start(twin()).await);
     connect(&first, &server_of_one).await;
-    soon(second.connect(&only_address(&server_of_one))).await.unwrap_err();
+    soon(second.connect(&only_address(&server_of_one)))
+        .await
+        .unwrap_err();
     let event = watch.until("denied", denied(Direction::Inbound)).await;
-    let reason = DenyReason::Limit { limit: "max_per_peer" };
-    assert!(matches!(&event, Event::Denied { reason: r, .. } if *r == reason), "{event:?}");
+    let reason = DenyReason::Limit {
+        limit: "max_per_peer",
+    };
+    assert!(
+        matches!(&event, Event::Denied { reason: r, .. } if *r == reason),
+        "{event:?}"
+    );
     clients.extend([first, second]);
     stop(clients).await;
     stop([server, server_of_one]).await;
@@ -233,8 +307,18 @@ async fn our_own_limit_is_busy_and_not_a_refusal() {
     let servers = [start(quiet()).await, start(quiet()).await];
     let client = start(quiet().client().max_connections(1)).await;
     connect(&client, &servers[0]).await;
-    let error = soon(client.connect(&only_address(&servers[1]))).await.unwrap_err();
-    assert!(matches!(error, DialError::Busy { limit: "max_connections" }), "{error:?}");
+    let error = soon(client.connect(&only_address(&servers[1])))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(
+            error,
+            DialError::Busy {
+                limit: "max_connections"
+            }
+        ),
+        "{error:?}"
+    );
     let [one, two] = servers;
     stop([client, one, two]).await;
 }
@@ -249,11 +333,17 @@ async fn a_crowd_of_refused_peers_leaves_nothing_behind() {
     let there = only_address(&server);
     let refusals = clients.iter().map(|client| client.connect(&there));
     for refusal in soon(futures::future::join_all(refusals)).await {
-        assert!(matches!(refusal, Err(DialError::Refused { certain: true, .. })), "{refusal:?}");
+        assert!(
+            matches!(refusal, Err(DialError::Refused { certain: true, .. })),
+            "{refusal:?}"
+        );
     }
     let resting = server.task_count();
     stop(clients).await;
-    until("the refused connections' tasks end", || server.task_count() <= resting.min(4)).await;
+    until("the refused connections' tasks end", || {
+        server.task_count() <= resting.min(4)
+    })
+    .await;
     assert_eq!(server.pool_stats().unwrap().connections, 0);
     stop([server]).await;
 }
@@ -268,7 +358,10 @@ async fn discovery_asks_the_gater_too() {
     // The table knows it soon; this node must not reach it all the same.
     let finder = start(knowing(local().client(), &hub)).await;
     soon(async {
-        while crate::support::found(&finder, crate::support::by_capability("math/add")).await.is_empty() {
+        while crate::support::found(&finder, crate::support::by_capability("math/add"))
+            .await
+            .is_empty()
+        {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     })

@@ -8,7 +8,7 @@ use o_node::{CallerExt as _, Node};
 
 use crate::{
     child::{Plan, Process},
-    support::{Watch, address, local, soon, start, stop, within},
+    support::{Ask as _, Watch, address, local, soon, start, stop, within},
 };
 
 const WORKER: &str = "o://far/worker";
@@ -17,7 +17,10 @@ const AT_ONCE: Duration = Duration::from_secs(3);
 
 /// A child with a key of its own, and a node that knows where it is and may dial again soon.
 async fn pair(seed: &str) -> (Plan, Process, Node) {
-    let mut plan = Plan { seed: Some(seed.into()), ..Plan::worker(WORKER) };
+    let mut plan = Plan {
+        seed: Some(seed.into()),
+        ..Plan::worker(WORKER)
+    };
     let child = plan.start().await;
     plan.config.listen = vec![child.address().without_peer().unwrap()];
     let bootstrap = vec![child.address().clone()];
@@ -27,7 +30,9 @@ async fn pair(seed: &str) -> (Plan, Process, Node) {
         config.pool.backoff_max = Duration::from_millis(100);
     });
     let node = start(node).await;
-    let echo: String = soon(node.call_typed(&address(WORKER), "echo", "first")).await.unwrap();
+    let echo: String = soon(node.call_typed(&address(WORKER), "echo", "first"))
+        .await
+        .unwrap();
     assert_eq!(echo, "first");
     (plan, child, node)
 }
@@ -53,19 +58,26 @@ async fn a_call_learns_at_once_that_its_peer_was_killed() {
     let mut watch = Watch::new(&node);
     let hang = node.call_typed::<()>(&worker, "hang", &());
     let kill = async {
-        node.call_typed::<()>(&worker, "wait_running", &1).await.unwrap();
+        node.call_typed::<()>(&worker, "wait_running", &1)
+            .await
+            .unwrap();
         child.kill().await;
         Instant::now()
     };
     let (lost, killed) = within(AT_ONCE, futures::future::join(hang, kill)).await;
-    assert!(matches!(lost, Err(CallError::ConnectionLost { .. })), "{lost:?}");
+    assert!(
+        matches!(lost, Err(CallError::ConnectionLost { .. })),
+        "{lost:?}"
+    );
     assert!(killed.elapsed() < AT_ONCE);
     watch.until_disconnected(peer).await;
 
     // The same key on the same port: the very next call gets through.
     let child = plan.start().await;
     assert_eq!(child.peer, peer);
-    let echo: String = soon(node.call_typed(&worker, "echo", "back")).await.unwrap();
+    let echo: String = soon(node.call_typed(&worker, "echo", "back"))
+        .await
+        .unwrap();
     assert_eq!(echo, "back");
     stop([node]).await;
     child.stop().await;
@@ -75,11 +87,16 @@ async fn a_call_learns_at_once_that_its_peer_was_killed() {
 async fn a_stream_ends_with_an_error_when_its_peer_is_killed() {
     let (plan, child, node) = pair("killed in a stream").await;
     let worker = address(WORKER);
-    let mut drip = soon(node.stream_typed::<u64>(&worker, "drip", &())).await.unwrap();
+    let mut drip = soon(node.stream_typed::<u64>(&worker, "drip", &()))
+        .await
+        .unwrap();
     assert_eq!(soon(drip.next()).await, Some(Ok(0)));
     child.kill().await;
     let end = within(AT_ONCE, drip.next()).await;
-    assert!(matches!(end, Some(Err(CallError::ConnectionLost { .. }))), "{end:?}");
+    assert!(
+        matches!(end, Some(Err(CallError::ConnectionLost { .. }))),
+        "{end:?}"
+    );
     assert_eq!(soon(drip.next()).await, None);
     let child = plan.start().await;
     assert_eq!(call_again(&node).await, "again");
@@ -95,11 +112,16 @@ async fn a_stream_into_a_killed_peer_ends_too() {
     let sum = node.client_typed::<i64>(&worker, "sum", numbers);
     let kill = async {
         // Answered after the call above has arrived.
-        node.call_typed::<String>(&worker, "echo", "").await.unwrap();
+        node.call_typed::<String>(&worker, "echo", "")
+            .await
+            .unwrap();
         child.kill().await;
     };
     let (lost, ()) = within(AT_ONCE, futures::future::join(sum, kill)).await;
-    assert!(matches!(lost, Err(CallError::ConnectionLost { .. })), "{lost:?}");
+    assert!(
+        matches!(lost, Err(CallError::ConnectionLost { .. })),
+        "{lost:?}"
+    );
     stop([node]).await;
 }
 
@@ -111,7 +133,7 @@ async fn calls_while_it_is_down_fail_fast_and_the_backoff_ends() {
     child.kill().await;
     watch.until_disconnected(peer).await;
     for _ in 0..5 {
-        let error = node.call_typed::<String>(&address(WORKER), "echo", "");
+        let error = node.ask::<String>(WORKER, "echo", "");
         let error = within(AT_ONCE, error).await.unwrap_err();
         assert!(matches!(error, CallError::Unreachable { .. }), "{error:?}");
     }

@@ -9,7 +9,8 @@ use o_core::{BoxError, DialError, Event, Hook, ListenError, Node as _, NodeState
 use o_node::{CallerExt as _, Keypair, Node, NodeBuilder, Preset};
 
 use crate::support::{
-    Watch, address, adder, connect, local, memory, only_address, quiet, soon, start, stop, until,
+    Ask as _, Watch, adder, address, connect, local, memory, only_address, quiet, soon, start,
+    stop, until,
 };
 
 #[tokio::test]
@@ -19,25 +20,42 @@ async fn the_memory_preset_calls_without_sockets() {
     let client = start(memory().client()).await;
     assert_eq!(client.listen_addresses(), []);
     connect(&client, &server).await;
-    let sum: i64 = soon(client.call_typed(&address("o://math/adder"), "add", &(2, 3))).await.unwrap();
+    let sum: i64 = soon(client.call_typed(&address("o://math/adder"), "add", &(2, 3)))
+        .await
+        .unwrap();
     assert_eq!(sum, 5);
     stop([client, server]).await;
 }
 
 #[test]
 fn what_the_presets_turn_on() {
-    let config = |preset| Node::builder(Keypair::generate(), preset).build().unwrap().config().clone();
+    let config = |preset| {
+        Node::builder(Keypair::generate(), preset)
+            .build()
+            .unwrap()
+            .config()
+            .clone()
+    };
     let memory = config(Preset::Memory);
     assert!(memory.transport.memory.enabled && !memory.transport.tcp.enabled);
     let local = config(Preset::Local);
     assert!(!local.transport.memory.enabled && local.transport.tcp.enabled);
-    assert!(local.listen.iter().all(o_address::TransportAddr::is_loopback));
-    let fifty = Node::builder(Keypair::generate(), Preset::Local).max_connections(50).build();
+    assert!(
+        local
+            .listen
+            .iter()
+            .all(o_address::TransportAddr::is_loopback)
+    );
+    let fifty = Node::builder(Keypair::generate(), Preset::Local)
+        .max_connections(50)
+        .build();
     assert_eq!(fifty.unwrap().config().limits.max_connections, 50);
     // What multicasts is on only where it was asked for.
     #[cfg(feature = "mdns")]
     {
-        assert!(!memory.mdns.enabled && !local.mdns.enabled && !config(Preset::Public).mdns.enabled);
+        assert!(
+            !memory.mdns.enabled && !local.mdns.enabled && !config(Preset::Public).mdns.enabled
+        );
         assert!(config(Preset::Lan).mdns.enabled);
     }
 }
@@ -49,18 +67,24 @@ async fn a_node_starts_again_with_the_same_id_and_agents() {
     assert_eq!(server.state(), NodeState::Created);
     for _ in 0..3 {
         soon(server.start()).await.unwrap();
-        assert_eq!((server.state(), server.peer_id()), (NodeState::Running, peer));
+        assert_eq!(
+            (server.state(), server.peer_id()),
+            (NodeState::Running, peer)
+        );
         let client = start(quiet().client()).await;
         connect(&client, &server).await;
-        let sum = client.call_typed::<i64>(&address("o://math/adder"), "add", &(2, 3));
+        let sum = client.ask::<i64>("o://math/adder", "add", (2, 3));
         assert_eq!(soon(sum).await, Ok(5));
         // The server first: what it closes is closed at the client, too.
         stop([server.clone(), client]).await;
         assert_eq!(server.state(), NodeState::Stopped);
-        let error = soon(server.call_typed::<i64>(&address("o://math/adder"), "add", &(2, 3))).await;
+        let error = soon(server.ask::<i64>("o://math/adder", "add", (2, 3))).await;
         assert_eq!(error, Err(o_core::CallError::ShuttingDown));
         let nowhere = "/ip4/127.0.0.1/tcp/1".parse().unwrap();
-        assert!(matches!(soon(server.connect(&nowhere)).await, Err(DialError::Shutdown)));
+        assert!(matches!(
+            soon(server.connect(&nowhere)).await,
+            Err(DialError::Shutdown)
+        ));
     }
 }
 
@@ -70,7 +94,11 @@ async fn a_fixed_port_is_free_as_soon_as_stop_returns() {
     let port = only_address(&first).without_peer().unwrap();
     let fixed = || local().configure(|config| config.listen = vec![port.clone()]);
     let taken = soon(fixed().start()).await.unwrap_err();
-    let StartError::Listen { address, source: ListenError::InUse } = taken else {
+    let StartError::Listen {
+        address,
+        source: ListenError::InUse,
+    } = taken
+    else {
         panic!("{taken:?}")
     };
     assert_eq!(address, port);
@@ -103,27 +131,49 @@ async fn fails(builder: NodeBuilder) -> StartError {
 #[tokio::test]
 async fn a_failed_start_says_why() {
     let bad_pool = fails(quiet().pool(|pool| pool.max_dialing = 0)).await;
-    assert!(matches!(&bad_pool, StartError::Config { reason } if reason.contains("max_dialing")), "{bad_pool}");
+    assert!(
+        matches!(&bad_pool, StartError::Config { reason } if reason.contains("max_dialing")),
+        "{bad_pool}"
+    );
     let no_connections = fails(quiet().max_connections(0)).await;
-    assert!(matches!(no_connections, StartError::Config { .. }), "{no_connections}");
+    assert!(
+        matches!(no_connections, StartError::Config { .. }),
+        "{no_connections}"
+    );
     let bad_transport = fails(quiet().configure(|config| {
         config.transport.connect_timeout = Duration::ZERO;
     }));
     let bad_transport = bad_transport.await;
-    assert!(matches!(bad_transport, StartError::Config { .. }), "{bad_transport}");
+    assert!(
+        matches!(bad_transport, StartError::Config { .. }),
+        "{bad_transport}"
+    );
     let nobody = fails(quiet().configure(|config| {
         config.bootstrap = vec!["/ip4/127.0.0.1/tcp/1".parse().unwrap()];
     }));
     let nobody = nobody.await;
-    assert!(matches!(&nobody, StartError::Config { reason } if reason.contains("/p2p/")), "{nobody}");
+    assert!(
+        matches!(&nobody, StartError::Config { reason } if reason.contains("/p2p/")),
+        "{nobody}"
+    );
 
-    for unusable in ["/memory/7", "/ip4/127.0.0.1/udp/0/quic-v1", "/ip4/127.0.0.1/sctp/7", "/what/ever"] {
+    for unusable in [
+        "/memory/7",
+        "/ip4/127.0.0.1/udp/0/quic-v1",
+        "/ip4/127.0.0.1/sctp/7",
+        "/what/ever",
+    ] {
         let unusable: o_address::TransportAddr = unusable.parse().unwrap();
         let listen = vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap(), unusable.clone()];
         let error = fails(quiet().configure(|config| config.listen = listen)).await;
-        let StartError::Listen { address, source } = &error else { panic!("{unusable}: {error:?}") };
+        let StartError::Listen { address, source } = &error else {
+            panic!("{unusable}: {error:?}")
+        };
         assert_eq!(address, &unusable);
-        assert!(matches!(source, ListenError::Unsupported { .. }), "{unusable}: {source:?}");
+        assert!(
+            matches!(source, ListenError::Unsupported { .. }),
+            "{unusable}: {source:?}"
+        );
     }
 }
 
@@ -143,10 +193,22 @@ async fn nothing_of_a_failed_start_listens_on() {
         probe.local_addr().unwrap().port()
     };
     let listen = vec![format!("/ip4/127.0.0.1/tcp/{free}").parse().unwrap(), taken];
-    let node = quiet().configure(|config| config.listen = listen).build().unwrap();
+    let node = quiet()
+        .configure(|config| config.listen = listen)
+        .build()
+        .unwrap();
     let mut watch = Watch::new(&node);
     let error = soon(node.start()).await.unwrap_err();
-    assert!(matches!(error, StartError::Listen { source: ListenError::InUse, .. }), "{error:?}");
+    assert!(
+        matches!(
+            error,
+            StartError::Listen {
+                source: ListenError::InUse,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
     // It did listen there for a moment.
     let listened = |event: &Event| matches!(event, Event::Listening(_));
     assert!(watch.so_far().iter().any(listened));
@@ -201,7 +263,11 @@ impl Hook for Step {
 }
 
 fn hooked(log: &Log, fails: Option<&'static str>) -> NodeBuilder {
-    let step = |name, fails| Step { name, fails, log: log.clone() };
+    let step = |name, fails| Step {
+        name,
+        fails,
+        log: log.clone(),
+    };
     quiet().hook(step("a", None)).hook(step("b", fails))
 }
 
@@ -209,7 +275,10 @@ fn hooked(log: &Log, fails: Option<&'static str>) -> NodeBuilder {
 async fn hooks_run_in_order_and_stop_in_reverse() {
     let log = Log::default();
     let node = start(hooked(&log, None)).await;
-    assert_eq!(log.take(), ["a initialize", "b initialize", "a started", "b started"]);
+    assert_eq!(
+        log.take(),
+        ["a initialize", "b initialize", "a started", "b started"]
+    );
     stop([node]).await;
     assert_eq!(log.take(), ["b stopped", "a stopped"]);
 }
@@ -219,7 +288,9 @@ async fn a_failing_hook_ends_the_start() {
     for moment in ["initialize", "started"] {
         let log = Log::default();
         let error = fails(hooked(&log, Some(moment))).await;
-        let StartError::Hook { source } = &error else { panic!("{error:?}") };
+        let StartError::Hook { source } = &error else {
+            panic!("{error:?}")
+        };
         assert_eq!(source.to_string(), "b fails");
     }
 }
@@ -240,12 +311,22 @@ async fn events_tell_a_nodes_life() {
     stop([node.clone()]).await;
 
     let mut events = watched.so_far();
-    let again = events.iter().position(|event| matches!(event, Event::Listening(_))).unwrap();
-    let Event::Listening(listening) = events.remove(again) else { unreachable!() };
+    let again = events
+        .iter()
+        .position(|event| matches!(event, Event::Listening(_)))
+        .unwrap();
+    let Event::Listening(listening) = events.remove(again) else {
+        unreachable!()
+    };
     assert_eq!(listening.peer_id(), Some(node.peer_id()));
     assert_ne!(listening, address_of, "a free port each time");
     events.retain(|event| matches!(event, Event::State(_)));
-    let states = [NodeState::Starting, NodeState::Running, NodeState::Stopping, NodeState::Stopped];
+    let states = [
+        NodeState::Starting,
+        NodeState::Running,
+        NodeState::Stopping,
+        NodeState::Stopped,
+    ];
     assert_eq!(events, states.map(Event::State));
 }
 
@@ -254,13 +335,12 @@ async fn both_ends_tell_of_a_connection() {
     let (server, client) = (start(quiet()).await, start(quiet().client()).await);
     let (mut there, mut here) = (Watch::new(&server), Watch::new(&client));
     connect(&client, &server).await;
-    let up = |peer, from| {
-        move |event: &Event| {
-            matches!(event, Event::Connected { peer: p, direction, .. } if *p == peer && *direction == from)
-        }
-    };
-    here.until("up here", up(server.peer_id(), o_core::Direction::Outbound)).await;
-    there.until("up there", up(client.peer_id(), o_core::Direction::Inbound)).await;
+    let up = |peer, from| move |event: &Event| matches!(event, Event::Connected { peer: p, direction, .. } if *p == peer && *direction == from);
+    here.until("up here", up(server.peer_id(), o_core::Direction::Outbound))
+        .await;
+    there
+        .until("up there", up(client.peer_id(), o_core::Direction::Inbound))
+        .await;
     let peer = client.peer_id();
     stop([client]).await;
     there.until_disconnected(peer).await;
@@ -281,8 +361,7 @@ async fn a_start_that_is_dropped_leaves_nothing_once_it_is_stopped() {
     let mut watch = Watch::new(&node);
     {
         let start = node.start();
-        let listening =
-            watch.until("listening", |event| matches!(event, Event::Listening(_)));
+        let listening = watch.until("listening", |event| matches!(event, Event::Listening(_)));
         tokio::select! {
             end = start => panic!("{end:?}"),
             _ = soon(listening) => {}
@@ -297,7 +376,10 @@ async fn a_start_that_is_dropped_leaves_nothing_once_it_is_stopped() {
 async fn stop_during_start_ends_both() {
     let node = quiet().build().unwrap();
     let (started, stopped) = soon(futures::future::join(node.start(), node.stop())).await;
-    assert!(matches!(started, Ok(()) | Err(StartError::Stopped)), "{started:?}");
+    assert!(
+        matches!(started, Ok(()) | Err(StartError::Stopped)),
+        "{started:?}"
+    );
     stopped.unwrap();
     assert_eq!((node.state(), node.task_count()), (NodeState::Stopped, 0));
     soon(node.start()).await.unwrap();
@@ -314,7 +396,16 @@ async fn a_node_whose_last_handle_goes_ends_by_itself() {
     let peer = server.peer_id();
     drop(server);
     watch.until_disconnected(peer).await;
-    let socket = port.as_str().split('/').nth(4).unwrap().parse::<u16>().unwrap();
-    until("the port is free", || std::net::TcpListener::bind(("127.0.0.1", socket)).is_ok()).await;
+    let socket = port
+        .as_str()
+        .split('/')
+        .nth(4)
+        .unwrap()
+        .parse::<u16>()
+        .unwrap();
+    until("the port is free", || {
+        std::net::TcpListener::bind(("127.0.0.1", socket)).is_ok()
+    })
+    .await;
     stop([client]).await;
 }

@@ -31,19 +31,26 @@ fn sockets() -> Vec<String> {
 }
 
 fn everything(config: &mut NodeConfig) {
-    config.listen = vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap(), "/ip6/::1/tcp/0".parse().unwrap()];
+    config.listen = vec![
+        "/ip4/127.0.0.1/tcp/0".parse().unwrap(),
+        "/ip6/::1/tcp/0".parse().unwrap(),
+    ];
     if !Path::new("/proc/net/if_inet6").exists() {
         config.listen.pop();
     }
     #[cfg(feature = "websocket")]
     {
         config.transport.websocket.enabled = true;
-        config.listen.push("/ip4/127.0.0.1/tcp/0/ws".parse().unwrap());
+        config
+            .listen
+            .push("/ip4/127.0.0.1/tcp/0/ws".parse().unwrap());
     }
     #[cfg(feature = "quic")]
     {
         config.transport.quic.enabled = true;
-        config.listen.push("/ip4/127.0.0.1/udp/0/quic-v1".parse().unwrap());
+        config
+            .listen
+            .push("/ip4/127.0.0.1/udp/0/quic-v1".parse().unwrap());
     }
 }
 
@@ -53,7 +60,12 @@ fn stop_closes_every_socket_and_ends_every_task() {
         return;
     }
     let status = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "sockets::counted_alone", "--test-threads=1", "--nocapture"])
+        .args([
+            "--exact",
+            "sockets::counted_alone",
+            "--test-threads=1",
+            "--nocapture",
+        ])
         .env(VARIABLE, "1")
         .status()
         .unwrap();
@@ -72,7 +84,11 @@ fn counted_alone() {
         .build()
         .unwrap();
     runtime.block_on(async {
-        let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        let tasks = || {
+            tokio::runtime::Handle::current()
+                .metrics()
+                .num_alive_tasks()
+        };
         let (before, tasks_before) = (sockets(), tasks());
         for round in 0..3 {
             one_life(round).await;
@@ -95,7 +111,10 @@ async fn one_life(round: usize) {
     let mut clients = Vec::new();
     for listening in server.listen_addresses() {
         let client = start(local().configure(short)).await;
-        assert_eq!(soon(client.connect(&listening)).await.unwrap(), server.peer_id());
+        assert_eq!(
+            soon(client.connect(&listening)).await.unwrap(),
+            server.peer_id()
+        );
         clients.push(client);
     }
     // A running call at each of them, and a connection between two clients.
@@ -104,7 +123,9 @@ async fn one_life(round: usize) {
         .iter()
         .map(|client| {
             let client = client.clone();
-            tokio::spawn(async move { client.call_typed::<()>(&address(WORKER), "hang", &()).await })
+            tokio::spawn(
+                async move { client.call_typed::<()>(&address(WORKER), "hang", &()).await },
+            )
         })
         .collect();
     soon(worker.wait_running(clients.len())).await;
@@ -116,7 +137,10 @@ async fn one_life(round: usize) {
         _ => nodes.push(server),
     }
     if round == 2 {
-        soon(futures::future::join_all(nodes.iter().map(|node| node.stop()))).await;
+        soon(futures::future::join_all(
+            nodes.iter().map(|node| node.stop()),
+        ))
+        .await;
     } else {
         for node in &nodes {
             // Cancels the calls that hang, which is what it returns.
@@ -125,7 +149,10 @@ async fn one_life(round: usize) {
     }
     for call in hanging {
         let end = soon(call).await.unwrap();
-        assert!(matches!(end, Err(CallError::ConnectionLost { .. })), "{end:?}");
+        assert!(
+            matches!(end, Err(CallError::ConnectionLost { .. })),
+            "{end:?}"
+        );
     }
     assert!(nodes.iter().all(|node| node.task_count() == 0));
 }
@@ -147,7 +174,9 @@ async fn a_fixed_quic_port_is_free_as_soon_as_stop_returns() {
     let server = start(local().configure(quic).host(Worker::new().at(WORKER))).await;
     let client = start(local().configure(quic).client()).await;
     connect(&client, &server).await;
-    let port = crate::support::only_address(&server).without_peer().unwrap();
+    let port = crate::support::only_address(&server)
+        .without_peer()
+        .unwrap();
     soon(server.stop()).await.unwrap();
     let again = local().configure(|config| {
         config.transport.quic.enabled = true;

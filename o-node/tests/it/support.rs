@@ -4,8 +4,10 @@ use std::{future::Future, time::Duration};
 
 use futures::StreamExt as _;
 use o_address::{Address, PeerId, TransportAddr};
-use o_core::{CallError, Event, EventStream, Node as _, Query};
+use o_core::{CallError, Caller, Event, EventStream, Node as _, Query};
 use o_node::{Hosting, Keypair, Methods, Node, NodeBuilder, NodeConfig, Preset};
+use o_protocol::Call;
+use serde::{Serialize, de::DeserializeOwned};
 
 /// No wait in a test is longer.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
@@ -89,8 +91,11 @@ pub(crate) fn knowing(builder: NodeBuilder, node: &Node) -> NodeBuilder {
 /// Everything that a search finds.
 pub(crate) async fn found(node: &Node, query: Query) -> Vec<PeerId> {
     let found = soon(node.find(query).collect::<Vec<_>>()).await;
-    let mut peers: Vec<_> =
-        found.into_iter().flatten().map(|provider| provider.peer).collect();
+    let mut peers: Vec<_> = found
+        .into_iter()
+        .flatten()
+        .map(|provider| provider.peer)
+        .collect();
     peers.sort_unstable();
     peers
 }
@@ -122,7 +127,9 @@ impl Watch {
                 }
             }
         };
-        tokio::time::timeout(LIMIT, look).await.unwrap_or_else(|_| panic!("no event: {what}"))
+        tokio::time::timeout(LIMIT, look)
+            .await
+            .unwrap_or_else(|_| panic!("no event: {what}"))
     }
 
     /// Everything that has happened so far.
@@ -136,7 +143,8 @@ impl Watch {
     }
 
     pub(crate) async fn until_disconnected(&mut self, peer: PeerId) -> String {
-        let gone = |event: &Event| matches!(event, Event::Disconnected { peer: p, .. } if *p == peer);
+        let gone =
+            |event: &Event| matches!(event, Event::Disconnected { peer: p, .. } if *p == peer);
         match self.until("disconnected", gone).await {
             Event::Disconnected { reason, .. } => reason,
             other => unreachable!("{other:?}"),
@@ -152,3 +160,20 @@ pub(crate) fn adder(at: &str) -> Hosting {
     });
     Hosting::new(address(at), methods).capability("math/add".parse().unwrap())
 }
+
+/// Calls with everything owned, so that a call can be made now and awaited later.
+pub(crate) trait Ask: Caller {
+    async fn ask<R: DeserializeOwned>(
+        &self,
+        target: &str,
+        method: &str,
+        params: impl Serialize,
+    ) -> Result<R, CallError> {
+        Call::to(address(target), method)
+            .params(params)
+            .send(self)
+            .await
+    }
+}
+
+impl<C: Caller> Ask for C {}

@@ -59,7 +59,10 @@ impl Worker {
             ended: watch::Sender::new(0),
             open: watch::Sender::new(false),
         }));
-        Self { methods: methods(&counts), counts }
+        Self {
+            methods: methods(&counts),
+            counts,
+        }
     }
 
     /// Itself at an address, able to `test/work`.
@@ -113,7 +116,9 @@ fn methods(counts: &Counts) -> Methods {
             let left = context.terms.remaining(std::time::Instant::now());
             Ok::<_, CallError>(left.map(|left| left.as_secs_f64()))
         })
-        .unary("blob", async |_, length: usize| Ok::<_, CallError>("x".repeat(length)))
+        .unary("blob", async |_, length: usize| {
+            Ok::<_, CallError>("x".repeat(length))
+        })
 }
 
 /// Methods that end when somebody ends them.

@@ -114,6 +114,12 @@ impl SessionHandle {
         self.shared.close(end);
     }
 
+    /// How many calls somebody waits for, and how many are being served.
+    #[cfg(test)]
+    pub(super) fn counts(&self) -> (usize, usize) {
+        self.shared.counts()
+    }
+
     fn open(&self, call: OutgoingCall) -> Result<Answer, CallError> {
         let header = CallHeader {
             target: call.target,

@@ -10,7 +10,7 @@ use o_address::{PeerId, TransportAddr};
 use o_core::{Connection, Listener, Transport};
 
 use self::{
-    bytes::{both_ways, half_closed, held_back, many_substreams},
+    bytes::{both_ways, half_closed, held_back, many_substreams, only_substream},
     closing::{closed_by_drop, closed_wakes_everybody, substream_dropped},
     dialing::{addresses, dropped_waits, failing_dials, listener_dropped, proved_peers},
 };
@@ -29,6 +29,9 @@ pub struct TransportEnd {
     pub listen: TransportAddr,
     /// Where nobody listens.
     pub nobody: TransportAddr,
+    /// Whether a connection carries one substream only, which the dialer opens and with which the
+    /// connection ends. That is all that calls need; what takes more is left out then.
+    pub one_substream: bool,
 }
 
 /// A connection between two peers, and the listener that took it.
@@ -90,7 +93,11 @@ pub async fn transport<F: AsyncFn() -> TransportEnd>(make: F) {
     proved_peers(&make).await;
     failing_dials(&make).await;
     both_ways(&make).await;
-    many_substreams(&make).await;
+    if make().await.one_substream {
+        only_substream(&make).await;
+    } else {
+        many_substreams(&make).await;
+    }
     half_closed(&make).await;
     held_back(&make).await;
     dropped_waits(&make).await;

@@ -18,9 +18,17 @@ async fn joined(config: MemoryConfig) -> Joined {
     let bob = network.transport(test_peer(2));
     let mut listener = bob.listen(&"/memory/5".parse().unwrap()).await.unwrap();
     let alice = network.transport(test_peer(1));
-    let dialed = alice.dial(test_peer(2), &[listener.address()]).await.unwrap();
+    let dialed = alice
+        .dial(test_peer(2), &[listener.address()])
+        .await
+        .unwrap();
     let accepted = listener.accept().await.unwrap();
-    Joined { network, listener, dialed, accepted }
+    Joined {
+        network,
+        listener,
+        dialed,
+        accepted,
+    }
 }
 
 #[tokio::test]
@@ -32,10 +40,20 @@ async fn numbers_are_chosen_or_given() {
     assert_eq!(seven.address().as_str(), "/memory/7");
     assert!(matches!(listen("/memory/7").await, Err(ListenError::InUse)));
     let given = listen("/memory/0").await.unwrap();
-    assert_ne!(given.address(), listen("/memory/0").await.unwrap().address());
+    assert_ne!(
+        given.address(),
+        listen("/memory/0").await.unwrap().address()
+    );
     drop(seven);
     assert!(listen("/memory/7").await.is_ok());
-    for text in ["/memory/", "/memory/-1", "/memory/+1", "/memory/x", "/tcp/7", "/memory/1/ws"] {
+    for text in [
+        "/memory/",
+        "/memory/-1",
+        "/memory/+1",
+        "/memory/x",
+        "/tcp/7",
+        "/memory/1/ws",
+    ] {
         let Ok(address) = text.parse() else { continue };
         assert!(!alice.handles(&address), "{text}");
     }
@@ -52,43 +70,84 @@ async fn networks_are_apart() {
     let one = joined(MemoryConfig::default()).await;
     let other = MemoryNetwork::new().transport(test_peer(1));
     let dialed = other.dial(test_peer(2), &[one.listener.address()]).await;
-    assert!(matches!(dialed, Err(DialError::Failed { .. })), "{dialed:?}");
+    assert!(
+        matches!(dialed, Err(DialError::Failed { .. })),
+        "{dialed:?}"
+    );
 }
 
 #[tokio::test]
 async fn substreams_and_connections_are_limited() {
-    let config = MemoryConfig { max_substreams: 2, max_connections: 1, ..Default::default() };
-    let Joined { network, listener, dialed, accepted } = joined(config).await;
+    let config = MemoryConfig {
+        max_substreams: 2,
+        max_connections: 1,
+        ..Default::default()
+    };
+    let Joined {
+        network,
+        listener,
+        dialed,
+        accepted,
+    } = joined(config).await;
     let first = dialed.open().await.unwrap();
     let second = accepted.open().await.unwrap();
     for connection in [&dialed, &accepted] {
-        assert!(matches!(connection.open().await, Err(ConnectionError::Busy)));
+        assert!(matches!(
+            connection.open().await,
+            Err(ConnectionError::Busy)
+        ));
     }
     drop((first, second));
     // Each is free again when both of its ends are gone.
-    drop((accepted.accept().await.unwrap(), dialed.accept().await.unwrap()));
+    drop((
+        accepted.accept().await.unwrap(),
+        dialed.accept().await.unwrap(),
+    ));
     assert!(dialed.open().await.is_ok());
 
     let alice = network.transport(test_peer(1));
     let again = alice.dial(test_peer(2), &[listener.address()]).await;
-    assert!(matches!(again, Err(DialError::Busy { limit: "max_connections" })), "{again:?}");
+    assert!(
+        matches!(
+            again,
+            Err(DialError::Busy {
+                limit: "max_connections"
+            })
+        ),
+        "{again:?}"
+    );
     dialed.close().await;
-    assert!(alice.dial(test_peer(2), &[listener.address()]).await.is_ok());
+    assert!(
+        alice
+            .dial(test_peer(2), &[listener.address()])
+            .await
+            .is_ok()
+    );
 }
 
 #[tokio::test]
 async fn a_cut_loses_what_is_under_way_and_a_close_does_not() {
-    let Joined { network, dialed, accepted, .. } = joined(MemoryConfig::default()).await;
+    let Joined {
+        network,
+        dialed,
+        accepted,
+        ..
+    } = joined(MemoryConfig::default()).await;
     let mut here = dialed.open().await.unwrap();
     let mut there = accepted.accept().await.unwrap();
     here.write_all(b"lost").await.unwrap();
     assert_eq!(network.cut(test_peer(2), test_peer(1)), 1);
     let mut read = Vec::new();
     let error = there.read_to_end(&mut read).await.unwrap_err();
-    assert_eq!((error.kind(), read.len()), (std::io::ErrorKind::ConnectionReset, 0));
+    assert_eq!(
+        (error.kind(), read.len()),
+        (std::io::ErrorKind::ConnectionReset, 0)
+    );
     assert!(here.write_all(b"more").await.is_err());
 
-    let Joined { dialed, accepted, .. } = joined(MemoryConfig::default()).await;
+    let Joined {
+        dialed, accepted, ..
+    } = joined(MemoryConfig::default()).await;
     let mut here = dialed.open().await.unwrap();
     let mut there = accepted.accept().await.unwrap();
     here.write_all(b"last words").await.unwrap();
@@ -100,7 +159,12 @@ async fn a_cut_loses_what_is_under_way_and_a_close_does_not() {
 
 #[tokio::test]
 async fn a_partition_hides_bytes_substreams_and_ends() {
-    let Joined { network, dialed, accepted, .. } = joined(MemoryConfig::default()).await;
+    let Joined {
+        network,
+        dialed,
+        accepted,
+        ..
+    } = joined(MemoryConfig::default()).await;
     let mut here = dialed.open().await.unwrap();
     let mut there = accepted.accept().await.unwrap();
     network.partition(test_peer(1), test_peer(2));
@@ -126,12 +190,22 @@ async fn a_partition_hides_bytes_substreams_and_ends() {
 
 #[tokio::test(start_paused = true)]
 async fn a_dial_into_a_partition_times_out() {
-    let Joined { network, listener, .. } = joined(MemoryConfig::default()).await;
+    let Joined {
+        network, listener, ..
+    } = joined(MemoryConfig::default()).await;
     network.partition(test_peer(1), test_peer(2));
     let alice = network.transport(test_peer(1));
     let dialed = alice.dial(test_peer(2), &[listener.address()]).await;
-    assert!(matches!(dialed, Err(DialError::TimedOut { .. })), "{dialed:?}");
+    assert!(
+        matches!(dialed, Err(DialError::TimedOut { .. })),
+        "{dialed:?}"
+    );
     // Others are not concerned.
     let carol = network.transport(test_peer(3));
-    assert!(carol.dial(test_peer(2), &[listener.address()]).await.is_ok());
+    assert!(
+        carol
+            .dial(test_peer(2), &[listener.address()])
+            .await
+            .is_ok()
+    );
 }

@@ -46,7 +46,9 @@ impl Caller for Broken {
             }
             Fault::Internal => {
                 let reply = self.inner.call(call).await;
-                reply.map_err(|error| CallError::Internal { message: error.to_string() })
+                reply.map_err(|error| CallError::Internal {
+                    message: error.to_string(),
+                })
             }
             Fault::Patient => {
                 call.terms.deadline = None;
@@ -57,9 +59,10 @@ impl Caller for Broken {
                 one => one,
             }),
             Fault::Unreachable => match self.inner.call(call).await {
-                Err(CallError::NotFound { address }) => {
-                    Err(CallError::Unreachable { address, reason: "nobody".into() })
-                }
+                Err(CallError::NotFound { address }) => Err(CallError::Unreachable {
+                    address,
+                    reason: "nobody".into(),
+                }),
                 other => other,
             },
             Fault::OneByOne => {
@@ -88,8 +91,18 @@ async fn found(fault: Fault) -> String {
     let (probe, target) = (Probe::new(), address("o://bob/probe"));
     two.bob.host(&target, probe.clone()).unwrap();
     let inner = two.alice.clone();
-    let caller = Broken { fault, inner, lock: std::sync::Arc::default() };
-    failure_of(conformance::caller(&caller, &target, &address("o://nobody"), &probe)).await
+    let caller = Broken {
+        fault,
+        inner,
+        lock: std::sync::Arc::default(),
+    };
+    failure_of(conformance::caller(
+        &caller,
+        &target,
+        &address("o://nobody"),
+        &probe,
+    ))
+    .await
 }
 
 #[tokio::test(start_paused = true)]

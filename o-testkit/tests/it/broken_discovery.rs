@@ -75,9 +75,11 @@ impl Discovery for Broken {
         let records = self.records.lock().unwrap();
         match (self.fault, &query) {
             (Fault::Endless, _) => self.inner.find(query).chain(stream::pending()).boxed(),
-            (Fault::Twice, _) => {
-                self.inner.find(query.clone()).chain(self.inner.find(query)).boxed()
-            }
+            (Fault::Twice, _) => self
+                .inner
+                .find(query.clone())
+                .chain(self.inner.find(query))
+                .boxed(),
             (Fault::LastHolds, _) => {
                 let found = records.iter().filter(|record| match &query {
                     Query::Name(name) => record.record().address == *name,
@@ -87,9 +89,9 @@ impl Discovery for Broken {
                 stream::iter(found.map(of).collect::<Vec<_>>()).boxed()
             }
             (Fault::Prefix, Query::Name(name)) => {
-                let found = records.iter().filter(|record| {
-                    record.record().address.name().starts_with(name.name())
-                });
+                let found = records
+                    .iter()
+                    .filter(|record| record.record().address.name().starts_with(name.name()));
                 stream::iter(found.map(of).take(1).collect::<Vec<_>>()).boxed()
             }
             _ => self.inner.find(query),
@@ -98,7 +100,11 @@ impl Discovery for Broken {
 }
 
 async fn found(fault: Fault) -> String {
-    let broken = Broken { fault, inner: Directory::default(), records: Mutex::default() };
+    let broken = Broken {
+        fault,
+        inner: Directory::default(),
+        records: Mutex::default(),
+    };
     let case = DiscoveryCase::one(Arc::new(broken), FakeSigner::new(test_peer(1)));
     failure_of(conformance::discovery(&case)).await
 }

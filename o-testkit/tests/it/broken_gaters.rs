@@ -27,7 +27,13 @@ enum Broken {
 impl ConnectionGater for Broken {
     fn allow(&self, attempt: &Attempt<'_>) -> Result<(), DenyReason> {
         let enemy = attempt.peer == Some(&test_peer(2));
-        let answer = |denied: bool| if denied { Err(DenyReason::Blocked) } else { Ok(()) };
+        let answer = |denied: bool| {
+            if denied {
+                Err(DenyReason::Blocked)
+            } else {
+                Ok(())
+            }
+        };
         match self {
             Self::Open => Ok(()),
             Self::Closed => Err(DenyReason::NotAllowed),

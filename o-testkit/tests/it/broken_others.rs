@@ -59,7 +59,10 @@ impl Signer for OneDomain {
 async fn a_signer_that_ignores_domains() {
     let signer = OneDomain(FakeSigner::new(test_peer(1)));
     let found = failure_of(conformance::signer(&signer, &FakeVerifier)).await;
-    assert!(found.contains("the signature of another domain: accepted"), "{found}");
+    assert!(
+        found.contains("the signature of another domain: accepted"),
+        "{found}"
+    );
 }
 
 /// Loses what a slow subscriber has missed without a word.
@@ -72,14 +75,20 @@ impl Events for Forgetful {
     }
 
     fn subscribe(&self) -> EventStream {
-        self.0.subscribe().filter(|item| std::future::ready(item.is_ok())).boxed()
+        self.0
+            .subscribe()
+            .filter(|item| std::future::ready(item.is_ok()))
+            .boxed()
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn events_that_hide_what_was_missed() {
     let found = failure_of(conformance::events(&Forgetful(RecordingEvents::new(8)), 30)).await;
-    assert!(found.contains("falls behind is told by how much"), "{found}");
+    assert!(
+        found.contains("falls behind is told by how much"),
+        "{found}"
+    );
 }
 
 /// Does not know which methods it has.
@@ -92,7 +101,10 @@ impl Agent for Vague {
     }
 
     async fn call(&self, call: IncomingCall) -> Result<Reply, CallError> {
-        self.0.call(call).await.map_err(|error| CallError::failed(error.to_string()))
+        self.0
+            .call(call)
+            .await
+            .map_err(|error| CallError::failed(error.to_string()))
     }
 }
 
@@ -130,15 +142,19 @@ impl Node for BrokenNode {
         match self.inner.start().await {
             Err(_) if self.fault == Fault::Restless => Ok(()),
             // The second was refused, the third should not be.
-            Ok(()) if self.fault == Fault::Tired && again => {
-                Err(StartError::Config { reason: "once is enough".into() })
-            }
+            Ok(()) if self.fault == Fault::Tired && again => Err(StartError::Config {
+                reason: "once is enough".into(),
+            }),
             other => other,
         }
     }
 
     async fn stop(&self) -> Result<(), StopError> {
-        if self.fault == Fault::Running { Ok(()) } else { self.inner.stop().await }
+        if self.fault == Fault::Running {
+            Ok(())
+        } else {
+            self.inner.stop().await
+        }
     }
 
     fn state(&self) -> NodeState {
@@ -154,7 +170,11 @@ async fn nodes_that_mistake_their_life() {
         (Fault::Running, "stop 1"),
     ] {
         let inner = node(&MemoryNetwork::new(), &Directory::default(), 1).build();
-        let broken = BrokenNode { fault, inner, starts: Mutex::new(0) };
+        let broken = BrokenNode {
+            fault,
+            inner,
+            starts: Mutex::new(0),
+        };
         let found = failure_of(conformance::node(&broken)).await;
         assert!(found.contains(what), "{fault:?}: {found}");
     }

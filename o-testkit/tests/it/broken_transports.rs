@@ -1,5 +1,4 @@
 //! The suite of transports finds what is broken in each of these.
-#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 use std::{
     io,
@@ -60,7 +59,13 @@ async fn found(fault: Fault) -> String {
     let make = ends(&MemoryNetwork::with_config(config));
     let broken = async || {
         let end = make().await;
-        TransportEnd { transport: Arc::new(Broken { fault, inner: end.transport.clone() }), ..end }
+        TransportEnd {
+            transport: Arc::new(Broken {
+                fault,
+                inner: end.transport.clone(),
+            }),
+            ..end
+        }
     };
     failure_of(conformance::transport(broken)).await
 }
@@ -82,7 +87,10 @@ impl Transport for Broken<Arc<dyn Transport>> {
                 self.inner.dial(found, addresses).await?
             }
             Err(DialError::NoAddresses { peer }) if fault == Fault::VagueErrors => {
-                return Err(DialError::Failed { peer, reason: "oh".into() });
+                return Err(DialError::Failed {
+                    peer,
+                    reason: "oh".into(),
+                });
             }
             other => other?,
         };
@@ -91,7 +99,10 @@ impl Transport for Broken<Arc<dyn Transport>> {
 
     async fn listen(&self, address: &TransportAddr) -> Result<Box<dyn Listener>, ListenError> {
         let inner = Some(self.inner.listen(address).await?);
-        Ok(Box::new(BrokenListener { fault: self.fault, inner }))
+        Ok(Box::new(BrokenListener {
+            fault: self.fault,
+            inner,
+        }))
     }
 }
 
@@ -103,7 +114,10 @@ impl Listener for BrokenListener {
 
     async fn accept(&mut self) -> Option<Arc<dyn Connection>> {
         let inner = self.inner.as_mut().unwrap().accept().await?;
-        Some(Arc::new(Broken { fault: self.fault, inner }))
+        Some(Arc::new(Broken {
+            fault: self.fault,
+            inner,
+        }))
     }
 }
 
@@ -134,12 +148,22 @@ impl Connection for Broken<Arc<dyn Connection>> {
 
     async fn open(&self) -> Result<Substream, ConnectionError> {
         let inner = self.inner.open().await?;
-        Ok(Box::pin(BrokenStream { fault: self.fault, inner, waiting: Vec::new(), over: false }))
+        Ok(Box::pin(BrokenStream {
+            fault: self.fault,
+            inner,
+            waiting: Vec::new(),
+            over: false,
+        }))
     }
 
     async fn accept(&self) -> Result<Substream, ConnectionError> {
         let inner = self.inner.accept().await?;
-        Ok(Box::pin(BrokenStream { fault: self.fault, inner, waiting: Vec::new(), over: false }))
+        Ok(Box::pin(BrokenStream {
+            fault: self.fault,
+            inner,
+            waiting: Vec::new(),
+            over: false,
+        }))
     }
 
     async fn close(&self) {

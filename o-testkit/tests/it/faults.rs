@@ -30,14 +30,19 @@ async fn echo(two: &Two) -> Result<Body, CallError> {
 }
 
 fn is_lost<T: std::fmt::Debug>(result: Result<T, CallError>) {
-    assert!(matches!(result, Err(CallError::ConnectionLost { .. })), "{result:?}");
+    assert!(
+        matches!(result, Err(CallError::ConnectionLost { .. })),
+        "{result:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_cut_in_the_middle_of_a_call_is_seen_at_both_ends() {
     let (two, probe) = with_probe(MemoryNetwork::new()).await;
     let stream = OutgoingCall::server_streaming(address(PROBE), "drip", Body::default());
-    let Ok(Reply::Stream(mut items)) = two.alice.call(stream).await else { panic!("no stream") };
+    let Ok(Reply::Stream(mut items)) = two.alice.call(stream).await else {
+        panic!("no stream")
+    };
     assert!(within(items.next()).await.unwrap().is_ok());
     let hang = two.alice.call(call("hang"));
     let cut = async {
@@ -51,7 +56,11 @@ async fn a_cut_in_the_middle_of_a_call_is_seen_at_both_ends() {
     assert_eq!(before.elapsed(), Duration::ZERO, "a cut is noticed at once");
 
     assert_eq!(two.network.connections(), 0);
-    assert_eq!(echo(&two).await, Ok(Body::raw("hello")), "the next call dials again");
+    assert_eq!(
+        echo(&two).await,
+        Ok(Body::raw("hello")),
+        "the next call dials again"
+    );
     assert_eq!(two.network.cut(two.alice.peer(), test_peer(9)), 0);
     two.stop().await;
 }
@@ -132,9 +141,13 @@ async fn many_callers_wait_for_one_dial() {
 async fn whoever_was_dialed_calls_over_the_same_connection() {
     let (two, _) = with_probe(MemoryNetwork::new()).await;
     echo(&two).await.unwrap();
-    two.alice.host(&address("o://alice/probe"), Probe::new()).unwrap();
+    two.alice
+        .host(&address("o://alice/probe"), Probe::new())
+        .unwrap();
     let back = OutgoingCall::unary(address("o://alice/probe"), "who", Body::default());
-    let Reply::One(who) = two.bob.call(back).await.unwrap() else { panic!("a stream") };
+    let Reply::One(who) = two.bob.call(back).await.unwrap() else {
+        panic!("a stream")
+    };
     assert_eq!(who.bytes, two.bob.peer().to_string());
     assert_eq!(two.network.connections(), 1);
     two.stop().await;

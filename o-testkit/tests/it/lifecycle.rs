@@ -10,15 +10,15 @@ use o_core::{
     Body, BoxError, CallError, Caller, Event, Hook, Node, NodeState, OutgoingCall, Reply,
     StartError, StopError,
 };
-use o_testkit::{
-    Directory, HostError, MemoryNetwork, MemoryNode, conformance::Probe, test_peer,
-};
+use o_testkit::{Directory, HostError, MemoryNetwork, MemoryNode, conformance::Probe, test_peer};
 use tokio::time::Instant;
 
 use crate::support::{Two, address, node, within};
 
 fn tasks() -> usize {
-    tokio::runtime::Handle::current().metrics().num_alive_tasks()
+    tokio::runtime::Handle::current()
+        .metrics()
+        .num_alive_tasks()
 }
 
 async fn echo(node: &MemoryNode, target: &str) -> Result<Body, CallError> {
@@ -53,7 +53,11 @@ struct Logged {
 impl Hook for Logged {
     async fn initialize(&self) -> Result<(), BoxError> {
         self.log.write(format!("{} initializes", self.name));
-        if *self.fails.lock().unwrap() { Err("no disk".into()) } else { Ok(()) }
+        if *self.fails.lock().unwrap() {
+            Err("no disk".into())
+        } else {
+            Ok(())
+        }
     }
 
     async fn started(&self) -> Result<(), BoxError> {
@@ -81,28 +85,50 @@ async fn hooks_run_in_order_and_a_failed_one_ends_the_start() {
         .build();
 
     let error = node.start().await.unwrap_err();
-    let StartError::Hook { source } = error else { panic!("{error:?}") };
+    let StartError::Hook { source } = error else {
+        panic!("{error:?}")
+    };
     assert_eq!(source.to_string(), "no disk");
     assert_eq!(node.state(), NodeState::Stopped);
-    assert_eq!(log.take(), ["a initializes", "b initializes", "b has stopped", "a has stopped"]);
+    assert_eq!(
+        log.take(),
+        [
+            "a initializes",
+            "b initializes",
+            "b has stopped",
+            "a has stopped"
+        ]
+    );
 
     *fails.lock().unwrap() = false;
     node.start().await.unwrap();
-    assert_eq!(log.take()[3..], ["a has started", "b has started", "c has started"]);
+    assert_eq!(
+        log.take()[3..],
+        ["a has started", "b has started", "c has started"]
+    );
     node.stop().await.unwrap();
-    assert_eq!(log.take(), ["c has stopped", "b has stopped", "a has stopped"]);
+    assert_eq!(
+        log.take(),
+        ["c has stopped", "b has stopped", "a has stopped"]
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_start_that_cannot_listen_leaves_nothing_behind() {
     let (network, directory) = (MemoryNetwork::new(), Directory::default());
-    let taken = node(&network, &directory, 1).listen("/memory/7".parse().unwrap()).build();
+    let taken = node(&network, &directory, 1)
+        .listen("/memory/7".parse().unwrap())
+        .build();
     taken.start().await.unwrap();
     let before = tasks();
-    let late = node(&network, &directory, 2).listen("/memory/7".parse().unwrap()).build();
+    let late = node(&network, &directory, 2)
+        .listen("/memory/7".parse().unwrap())
+        .build();
     late.host(&address("o://late"), Probe::new()).unwrap();
     let error = late.start().await.unwrap_err();
-    assert!(matches!(&error, StartError::Listen { address, .. } if address.as_str() == "/memory/7"));
+    assert!(
+        matches!(&error, StartError::Listen { address, .. } if address.as_str() == "/memory/7")
+    );
     assert_eq!((late.state(), tasks()), (NodeState::Stopped, before));
     let error = echo(&taken, "o://late").await.unwrap_err();
     assert!(matches!(error, CallError::NotFound { .. }), "{error:?}");
@@ -127,7 +153,10 @@ async fn stop_waits_for_calls_that_run() {
         assert_eq!(error, CallError::ShuttingDown);
     };
     let before = Instant::now();
-    assert_eq!(within(async { tokio::join!(call, stop).0 }).await, Ok(Body::raw("hello")));
+    assert_eq!(
+        within(async { tokio::join!(call, stop).0 }).await,
+        Ok(Body::raw("hello"))
+    );
     assert_eq!(before.elapsed(), Duration::from_secs(3));
     let error = echo(&two.alice, "o://bob").await.unwrap_err();
     assert!(matches!(error, CallError::NotFound { .. }), "{error:?}");
@@ -155,10 +184,15 @@ async fn stop_cancels_what_does_not_end() {
     let two = Two::start().await;
     let (far, near) = (Probe::new(), Probe::new());
     two.bob.host(&address("o://bob/far"), far.clone()).unwrap();
-    two.alice.host(&address("o://alice/near"), near.clone()).unwrap();
+    two.alice
+        .host(&address("o://alice/near"), near.clone())
+        .unwrap();
     let hang = |target| OutgoingCall::unary(address(target), "hang", Body::default());
     let calls = async {
-        tokio::join!(two.alice.call(hang("o://bob/far")), two.alice.call(hang("o://alice/near")))
+        tokio::join!(
+            two.alice.call(hang("o://bob/far")),
+            two.alice.call(hang("o://alice/near"))
+        )
     };
     let stop = async {
         tokio::join!(far.wait_hanging(1), near.wait_hanging(1));
@@ -166,10 +200,19 @@ async fn stop_cancels_what_does_not_end() {
     };
     let before = Instant::now();
     let ((over_there, in_here), stopped) = within(async { tokio::join!(calls, stop) }).await;
-    assert!(matches!(stopped, Err(StopError::Cancelled { calls: 2, .. })), "{stopped:?}");
+    assert!(
+        matches!(stopped, Err(StopError::Cancelled { calls: 2, .. })),
+        "{stopped:?}"
+    );
     assert_eq!(before.elapsed(), Duration::from_secs(5));
-    assert!(matches!(over_there, Err(CallError::ConnectionLost { .. })), "{over_there:?}");
-    assert!(matches!(in_here, Err(CallError::ShuttingDown)), "{in_here:?}");
+    assert!(
+        matches!(over_there, Err(CallError::ConnectionLost { .. })),
+        "{over_there:?}"
+    );
+    assert!(
+        matches!(in_here, Err(CallError::ShuttingDown)),
+        "{in_here:?}"
+    );
     within(far.wait_dropped(1)).await;
     assert_eq!(two.alice.state(), NodeState::Stopped);
     two.stop().await;
@@ -196,7 +239,12 @@ async fn dropping_the_last_handle_ends_everything() {
     two.bob.host(&address("o://bob"), Probe::new()).unwrap();
     echo(&two.alice, "o://bob").await.unwrap();
     assert!(tasks() > 0);
-    let Two { network, alice, bob, .. } = two;
+    let Two {
+        network,
+        alice,
+        bob,
+        ..
+    } = two;
     drop((alice, bob));
     within(async {
         while tasks() > 0 {
@@ -222,8 +270,14 @@ async fn a_pinned_address_reaches_only_its_peer() {
         }
     };
     assert_eq!(who(two.alice.peer()).await.unwrap(), "nobody");
-    assert_eq!(who(two.bob.peer()).await.unwrap(), two.alice.peer().to_string());
-    assert!(matches!(who(test_peer(9)).await, Err(CallError::NotFound { .. })));
+    assert_eq!(
+        who(two.bob.peer()).await.unwrap(),
+        two.alice.peer().to_string()
+    );
+    assert!(matches!(
+        who(test_peer(9)).await,
+        Err(CallError::NotFound { .. })
+    ));
     two.stop().await;
 }
 
@@ -248,8 +302,14 @@ async fn names_are_hosted_once_and_withdrawn() {
     two.bob.host(&name, Probe::new()).unwrap();
     assert_eq!(two.bob.host(&name, Probe::new()), Err(HostError::Taken));
     let others = name.pinned(test_peer(9));
-    assert_eq!(two.bob.host(&others, Probe::new()), Err(HostError::BadAddress));
-    assert_eq!(two.bob.host(&address("o://~"), Probe::new()), Err(HostError::BadAddress));
+    assert_eq!(
+        two.bob.host(&others, Probe::new()),
+        Err(HostError::BadAddress)
+    );
+    assert_eq!(
+        two.bob.host(&address("o://~"), Probe::new()),
+        Err(HostError::BadAddress)
+    );
     echo(&two.alice, "o://bob").await.unwrap();
     assert!(two.bob.withdraw(&name) && !two.bob.withdraw(&name));
     let error = echo(&two.alice, "o://bob").await.unwrap_err();
@@ -273,7 +333,10 @@ async fn nodes_of_two_networks_refuse_each_other() {
     alice.start().await.unwrap();
     bob.start().await.unwrap();
     let error = echo(&alice, "o://bob").await.unwrap_err();
-    assert!(matches!(error, CallError::Refused { certain: true, .. }), "{error:?}");
+    assert!(
+        matches!(error, CallError::Refused { certain: true, .. }),
+        "{error:?}"
+    );
     alice.stop().await.unwrap();
     bob.stop().await.unwrap();
 }

@@ -29,7 +29,13 @@ async fn guarded() -> Guarded {
     bob.host(&address("o://bob"), Probe::new()).unwrap();
     alice.start().await.unwrap();
     bob.start().await.unwrap();
-    Guarded { alice, bob, alices, bobs, network }
+    Guarded {
+        alice,
+        bob,
+        alices,
+        bobs,
+        network,
+    }
 }
 
 impl Guarded {
@@ -46,7 +52,11 @@ impl Guarded {
 }
 
 fn refused_by_bob(reason: &str, certain: bool) -> Result<(), CallError> {
-    Err(CallError::Refused { peer: Some(test_peer(2)), reason: reason.into(), certain })
+    Err(CallError::Refused {
+        peer: Some(test_peer(2)),
+        reason: reason.into(),
+        certain,
+    })
 }
 
 #[tokio::test(start_paused = true)]
@@ -55,7 +65,8 @@ async fn gaters_are_asked_at_each_stage_on_both_sides() {
     guarded.call().await.unwrap();
     let asked = |gater: &RecordingGater| {
         let seen = gater.seen().into_iter();
-        seen.map(|seen| (seen.stage, seen.direction, seen.peer)).collect::<Vec<_>>()
+        seen.map(|seen| (seen.stage, seen.direction, seen.peer))
+            .collect::<Vec<_>>()
     };
     let (alice, bob) = (Some(test_peer(1)), Some(test_peer(2)));
     assert_eq!(
@@ -79,7 +90,12 @@ async fn gaters_are_asked_at_each_stage_on_both_sides() {
 #[tokio::test(start_paused = true)]
 async fn a_policy_that_refuses_a_proved_peer_says_so() {
     let guarded = guarded().await;
-    guarded.bobs.deny(test_peer(1), DenyReason::Policy { reason: "not today".into() });
+    guarded.bobs.deny(
+        test_peer(1),
+        DenyReason::Policy {
+            reason: "not today".into(),
+        },
+    );
     assert_eq!(guarded.call().await, refused_by_bob("not today", true));
     guarded.bobs.allow_all();
     assert_eq!(guarded.call().await, Ok(()));
@@ -89,14 +105,24 @@ async fn a_policy_that_refuses_a_proved_peer_says_so() {
 #[tokio::test(start_paused = true)]
 async fn what_is_cut_without_a_word_is_refused_uncertainly() {
     let guarded = guarded().await;
-    let limit = DenyReason::Limit { limit: "connections" };
+    let limit = DenyReason::Limit {
+        limit: "connections",
+    };
     guarded.bobs.deny(test_peer(1), limit.clone());
     let error = guarded.call().await.unwrap_err();
-    assert!(matches!(error, CallError::Refused { certain: false, .. }), "{error:?}");
+    assert!(
+        matches!(error, CallError::Refused { certain: false, .. }),
+        "{error:?}"
+    );
     guarded.bobs.allow_all();
 
-    guarded.bobs.deny_at(Stage::Pending, Direction::Inbound, DenyReason::NotAllowed);
-    assert_eq!(guarded.call().await, refused_by_bob("closed before the handshake", false));
+    guarded
+        .bobs
+        .deny_at(Stage::Pending, Direction::Inbound, DenyReason::NotAllowed);
+    assert_eq!(
+        guarded.call().await,
+        refused_by_bob("closed before the handshake", false)
+    );
     guarded.stop().await;
 }
 
@@ -104,7 +130,9 @@ async fn what_is_cut_without_a_word_is_refused_uncertainly() {
 async fn a_policy_of_ones_own_dials_nobody() {
     let guarded = guarded().await;
     for stage in [Stage::Pending, Stage::Established] {
-        guarded.alices.deny_at(stage, Direction::Outbound, DenyReason::NotRelated);
+        guarded
+            .alices
+            .deny_at(stage, Direction::Outbound, DenyReason::NotRelated);
         let expected = refused_by_bob(&DenyReason::NotRelated.to_string(), true);
         assert_eq!(guarded.call().await, expected, "{stage:?}");
     }
@@ -123,8 +151,9 @@ async fn only_so_many_refused_dialers_are_talked_to() {
     gater.deny_at(Stage::Established, Direction::Inbound, DenyReason::Blocked);
     let bob = test_peer(2);
     let transport = network.transport(bob).gater(gater);
-    let listener =
-        o_core::Transport::listen(&transport, &"/memory/0".parse().unwrap()).await.unwrap();
+    let listener = o_core::Transport::listen(&transport, &"/memory/0".parse().unwrap())
+        .await
+        .unwrap();
     let there = [listener.address()];
     let dialer = network.transport(test_peer(1));
     let first = o_core::Transport::dial(&dialer, bob, &there).await.unwrap();

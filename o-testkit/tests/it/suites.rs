@@ -47,7 +47,9 @@ async fn caller_over_a_connection() {
     conformance::caller(&two.alice, &target, &address("o://nobody"), &probe).await;
     // An address that is found at a node that does not have it.
     let stale = address("o://bob/gone");
-    two.directory.insert(&stale, two.bob.peer(), two.bob.addresses()).unwrap();
+    two.directory
+        .insert(&stale, two.bob.peer(), two.bob.addresses())
+        .unwrap();
     conformance::caller(&two.alice, &target, &stale, &probe).await;
     assert_eq!(two.network.connections(), 1);
     two.stop().await;
@@ -78,7 +80,9 @@ async fn caller_within_one_node() {
 async fn agents() {
     conformance::agent(&Probe::new()).await;
     let typed = Methods::new()
-        .unary("add", async |_, (a, b): (i64, i64)| Ok::<_, o_core::CallError>(a + b))
+        .unary("add", async |_, (a, b): (i64, i64)| {
+            Ok::<_, o_core::CallError>(a + b)
+        })
         .bidirectional("echo", async |_, items: TypedStream<String>| {
             Ok::<_, o_core::CallError>(items)
         });
@@ -89,7 +93,9 @@ async fn agents() {
 async fn directory_as_resolver() {
     let directory = Directory::default();
     let (known, peer) = (address("o://known"), test_peer(1));
-    directory.insert(&known, peer, vec!["/memory/1".parse().unwrap()]).unwrap();
+    directory
+        .insert(&known, peer, vec!["/memory/1".parse().unwrap()])
+        .unwrap();
     directory.insert(&known, test_peer(2), Vec::new()).unwrap();
     conformance::resolver(&directory, &known, peer, &address("o://unknown")).await;
 }
@@ -98,7 +104,9 @@ async fn directory_as_resolver() {
 async fn directory_as_discovery() {
     let directory = Directory::default();
     // Others in the directory change nothing.
-    directory.insert(&address("o://other"), test_peer(2), Vec::new()).unwrap();
+    directory
+        .insert(&address("o://other"), test_peer(2), Vec::new())
+        .unwrap();
     let case = DiscoveryCase::one(Arc::new(directory), FakeSigner::new(test_peer(1)));
     conformance::discovery(&case).await;
 }

@@ -1,5 +1,4 @@
 //! What the tests have in common.
-#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 use std::{panic::AssertUnwindSafe, time::Duration};
 
@@ -58,7 +57,12 @@ impl Two {
         let bob = node(&network, &directory, 2).build();
         alice.start().await.unwrap();
         bob.start().await.unwrap();
-        Self { network, directory, alice, bob }
+        Self {
+            network,
+            directory,
+            alice,
+            bob,
+        }
     }
 
     pub(crate) async fn stop(self) {
@@ -79,6 +83,7 @@ pub(crate) fn ends(network: &MemoryNetwork) -> impl AsyncFn() -> TransportEnd + 
             transport: std::sync::Arc::new(network.transport(peer)),
             listen: "/memory/0".parse().unwrap(),
             nobody: "/memory/999".parse().unwrap(),
+            one_substream: false,
         }
     }
 }

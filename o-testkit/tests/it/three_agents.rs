@@ -67,13 +67,19 @@ fn library(reading: Arc<AtomicUsize>) -> Methods {
             let guard = Reading::begin(&reading);
             async move {
                 if read.title != "poem" {
-                    return Err(CallError::failed(format!("no text is called {:?}", read.title)));
+                    return Err(CallError::failed(format!(
+                        "no text is called {:?}",
+                        read.title
+                    )));
                 }
                 let lines = stream::iter((1..).zip(POEM.lines())).then(move |(number, text)| {
                     let _ = &guard; // Ends with the stream, however that ends.
                     async move {
                         tokio::time::sleep(PER_LINE).await;
-                        Ok::<_, CallError>(Line { number, text: text.to_owned() })
+                        Ok::<_, CallError>(Line {
+                            number,
+                            text: text.to_owned(),
+                        })
                     }
                 });
                 Ok(lines)
@@ -121,7 +127,10 @@ async fn paragraph(lines: &mut TypedStream<Line>) -> Result<Option<Sentence>, Ca
         if text.is_empty() {
             break;
         }
-        if longest.as_ref().is_none_or(|longest| longest.text.len() < text.len()) {
+        if longest
+            .as_ref()
+            .is_none_or(|longest| longest.text.len() < text.len())
+        {
             longest = Some(Sentence { line: number, text });
         }
     }
@@ -141,10 +150,13 @@ impl<C: Caller> Agent for Coordinator<C> {
 
     async fn call(&self, call: IncomingCall) -> Result<Reply, CallError> {
         if &*call.method != "digest" {
-            return Err(CallError::UnknownMethod { method: call.method.to_string() });
+            return Err(CallError::UnknownMethod {
+                method: call.method.to_string(),
+            });
         }
-        let title: String = decode_body(&call.body)
-            .map_err(|error| CallError::InvalidParams { message: error.to_string() })?;
+        let title: String = decode_body(&call.body).map_err(|error| CallError::InvalidParams {
+            message: error.to_string(),
+        })?;
         self.digest(&call.context, title).await
     }
 }
@@ -153,11 +165,15 @@ impl<C: Caller> Coordinator<C> {
     /// Pipes the library's lines into the summarizer. They are not decoded on their way, and an
     /// error of the library ends the whole pipe.
     async fn digest(&self, context: &CallContext, title: String) -> Result<Reply, CallError> {
-        let params = encode_body(Encoding::Cbor, &Read { title })
-            .map_err(|error| CallError::Internal { message: error.to_string() })?;
+        let params =
+            encode_body(Encoding::Cbor, &Read { title }).map_err(|error| CallError::Internal {
+                message: error.to_string(),
+            })?;
         let read = OutgoingCall::server_streaming(address("o://town/library"), "read", params);
         let Reply::Stream(lines) = self.caller.call(read.on_behalf_of(context)).await? else {
-            return Err(CallError::InvalidReply { message: "one line is no text".into() });
+            return Err(CallError::InvalidReply {
+                message: "one line is no text".into(),
+            });
         };
         let summarizer = address("o://office/summarizer");
         let nothing = o_core::Body::cbor("");
@@ -186,10 +202,18 @@ impl World {
             nodes.push(node);
         }
         let reading = Arc::new(AtomicUsize::new(0));
-        nodes[0].host(&address("o://town/library"), library(reading.clone())).unwrap();
-        nodes[1].host(&address("o://office/summarizer"), summarizer()).unwrap();
-        let coordinator = Coordinator { caller: nodes[2].clone() };
-        nodes[2].host(&address("o://office/coordinator"), coordinator).unwrap();
+        nodes[0]
+            .host(&address("o://town/library"), library(reading.clone()))
+            .unwrap();
+        nodes[1]
+            .host(&address("o://office/summarizer"), summarizer())
+            .unwrap();
+        let coordinator = Coordinator {
+            caller: nodes[2].clone(),
+        };
+        nodes[2]
+            .host(&address("o://office/coordinator"), coordinator)
+            .unwrap();
         Self { nodes, reading }
     }
 
@@ -203,12 +227,20 @@ impl World {
             within(node.stop()).await.unwrap();
         }
         assert_eq!(self.reading.load(Ordering::Relaxed), 0);
-        assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), 0);
+        assert_eq!(
+            tokio::runtime::Handle::current()
+                .metrics()
+                .num_alive_tasks(),
+            0
+        );
     }
 }
 
 fn sentence(line: u32, text: &str) -> Sentence {
-    Sentence { line, text: text.into() }
+    Sentence {
+        line,
+        text: text.into(),
+    }
 }
 
 #[tokio::test(start_paused = true)]

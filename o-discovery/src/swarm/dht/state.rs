@@ -171,7 +171,7 @@ impl State {
     /// Lets time pass: announces again, ends searches that nobody reads or that took too long,
     /// forgets what has expired. Call it about once a second.
     pub fn on_tick(&mut self, kad: &mut Behaviour, now: Instant) {
-        
+        self.announcements.on_tick(kad, &self.config, now);
         self.searches.on_tick(kad, &self.config, now);
         self.joining.retain(|_, reply| !reply.is_closed());
         if self.next_sweep.is_none_or(|next| next <= now) {

@@ -6,7 +6,7 @@ use futures::{
     AsyncReadExt, AsyncWriteExt,
     future::{join_all, try_join},
 };
-use o_core::{Connection, Substream};
+use o_core::{Connection, ConnectionError, Substream};
 
 use super::{Connected, SUITE, TransportEnd, connect};
 
@@ -57,10 +57,10 @@ pub(super) async fn substream(step: &str, connected: &Connected) -> (Substream, 
 pub(super) async fn both_ways<F: AsyncFn() -> TransportEnd>(make: &F) {
     let connected = connect(make).await;
     let step = "bytes both ways";
-    for (from, to) in [
-        (&connected.dialed, &connected.accepted),
-        (&connected.accepted, &connected.dialed),
-    ] {
+    let (one, other) = (&connected.dialed, &connected.accepted);
+    let either_side = [(one, other), (other, one)];
+    let sides = if connected.dialer.one_substream { 1 } else { 2 };
+    for (from, to) in either_side.into_iter().take(sides) {
         let opened = SUITE
             .ok_within("opening from either side", from.open())
             .await;
@@ -95,6 +95,20 @@ async fn transfer(substream: Substream, seed: u8) -> std::io::Result<Vec<u8>> {
         Ok(received)
     };
     Ok(try_join(send, receive).await?.1)
+}
+
+/// A transport without substreams says so, instead of letting anybody wait.
+pub(super) async fn only_substream<F: AsyncFn() -> TransportEnd>(make: &F) {
+    let connected = connect(make).await;
+    let step = "a second substream where only one is possible";
+    let _first = substream(step, &connected).await;
+    for connection in [&connected.dialed, &connected.accepted] {
+        match SUITE.within(step, connection.open()).await {
+            Err(ConnectionError::Busy) => {}
+            Err(other) => SUITE.fail(step, &format!("expected `Busy`, found {other:?}")),
+            Ok(_) => SUITE.fail(step, "it was opened"),
+        }
+    }
 }
 
 /// Substreams do not mix, and one whose reader sleeps holds up no other.

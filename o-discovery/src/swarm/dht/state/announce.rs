@@ -197,7 +197,7 @@ impl Announcements {
         };
         let keys = self.keys.iter().filter(|(_, key)| outgrown(key));
         let outgrown: Vec<Digest> = keys.map(|(digest, _)| *digest).collect();
-        for digest in outgrown.into_iter().take(0) {
+        for digest in outgrown {
             self.schedule(&digest, now);
         }
         self.publish_due(kad, config, now);

@@ -181,7 +181,12 @@ async fn announcing_waits_no_longer_than_a_query_may_take() {
     tokio::task::yield_now().await;
     assert!(!announcing.is_finished());
     bench.pass(Duration::from_secs(1));
-    announcing.await.unwrap().unwrap();
+    let deadline = Duration::from_secs(10);
+    tokio::time::timeout(deadline, announcing)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
 }
 
 #[tokio::test]

@@ -1,0 +1,12 @@
+//! The program as its users have it: real processes, real sockets on 127.0.0.1.
+
+mod access;
+mod config;
+mod demo;
+mod exits;
+mod help;
+mod identity;
+mod networks;
+mod programs;
+mod serving;
+mod support;

@@ -1,0 +1,138 @@
+//! How the network is found, and that networks are kept apart.
+
+use std::os::unix::fs::PermissionsExt;
+
+use rustix::process::Signal;
+
+use crate::support::{User, until};
+
+#[tokio::test]
+async fn without_a_network_it_says_what_to_do() {
+    let user = User::new();
+    for command in [
+        &["call", "o://a", "m"][..],
+        &["find", "a/b"],
+        &["describe", "o://a"],
+        &["ping", "o://a"],
+    ] {
+        let outcome = user.run(command).await;
+        assert_eq!(outcome.code(), 4, "{outcome:?}");
+        let expected = "error: no network: give --peer, --bootstrap or start `o serve`\n";
+        assert_eq!(outcome.stderr, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_second_server_joins_the_first_and_is_found_through_it() {
+    let user = User::new();
+    let first = user.serve(&["o://one", "--capability", "one"]).await;
+    let mut second = user.serve(&["o://two", "--capability", "two"]).await;
+    second.event("announced").await;
+    // Somebody who knows only the first finds the second, by capability and by name.
+    let stranger = User::new();
+    let through = ["--bootstrap", first.at("/tcp/"), "--json", "--limit", "1"];
+    let mut found = None;
+    // What is announced may take a moment to arrive.
+    for _ in 0..20 {
+        let outcome = stranger.run(&[&["find", "two"], &through[..]].concat()).await;
+        if outcome.code() == 0 {
+            found = Some(outcome.json());
+            break;
+        }
+    }
+    let found = found.expect("never found");
+    assert_eq!(found["address"], "o://two");
+    assert_eq!(found["peer_id"], second.peer_id());
+    assert_eq!(found["source"], serde_json::json!(["dht"]));
+    let call = ["call", "o://two", "echo", "2", "--bootstrap", first.at("/tcp/")];
+    assert_eq!(stranger.run(&call).await.ok(), "2\n");
+}
+
+#[tokio::test]
+async fn bootstrap_comes_from_the_environment_too() {
+    let user = User::new();
+    let server = user.serve(&["o://try/echo"]).await;
+    let stranger = User::new();
+    let mut call = stranger.command(&["call", "o://try/echo", "echo", "1"]);
+    call.env("O_BOOTSTRAP", server.at("/tcp/"));
+    assert_eq!(stranger.finish(call).await.ok(), "1\n");
+}
+
+#[tokio::test]
+async fn nodes_of_another_network_are_not_there() {
+    let user = User::new();
+    let server = user.serve(&["o://try/echo", "--network", "blue"]).await;
+    assert_eq!(user.run(&["call", "o://try/echo", "echo", "1"]).await.code(), 4);
+    let blue = ["call", "o://try/echo", "echo", "1", "--network", "blue"];
+    assert_eq!(user.run(&blue).await.ok(), "1\n");
+    // Also where somebody says how to get there.
+    let call = ["call", "o://try/echo", "echo", "1", "--peer", server.at("/tcp/")];
+    assert_ne!(user.run(&call).await.code(), 0);
+}
+
+#[tokio::test]
+async fn running_nodes_are_on_file_while_they_run() {
+    let user = User::new();
+    let files = |user: &User| -> Vec<_> {
+        let entries = std::fs::read_dir(user.path("run/o")).unwrap();
+        entries.map(|entry| entry.unwrap().path()).collect()
+    };
+    let server = user.serve(&["o://a"]).await;
+    let [file] = &files(&user)[..] else {
+        panic!("{:?}", files(&user));
+    };
+    assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let text = std::fs::read_to_string(file).unwrap();
+    let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(value["address"], "o://a");
+    assert_eq!(value["pid"], server.running.pid());
+    assert_eq!(value["listen"], server.ready["listen"]);
+    assert_eq!(server.stop().await, 0);
+    assert!(files(&user).is_empty());
+
+    // One that was killed is not taken for one that runs.
+    let mut server = user.serve(&["o://a"]).await;
+    server.running.signal(Signal::KILL);
+    server.running.exit().await;
+    assert_eq!(files(&user).len(), 1);
+    assert_eq!(user.run(&["call", "o://a", "echo"]).await.code(), 4);
+    assert!(files(&user).is_empty());
+}
+
+#[tokio::test]
+async fn a_bootstrap_peer_that_is_gone_is_named() {
+    let user = User::new();
+    let server = user.serve(&["o://a"]).await;
+    let at = server.at("/tcp/").to_owned();
+    let peer = server.peer_id().to_owned();
+    assert_eq!(server.stop().await, 0);
+    let outcome = user.run(&["find", "a/b", "--bootstrap", &at, "--json"]).await;
+    let error = outcome.error(4);
+    assert_eq!(error["code"], "unreachable");
+    assert_eq!(error["peer"], peer);
+}
+
+#[tokio::test]
+async fn a_parent_is_a_way_into_the_network() {
+    let user = User::new();
+    let mut parent = user.serve(&["o://leader"]).await;
+    let elsewhere = User::new();
+    let args = ["o://leader/child", "--parent", parent.at("/tcp/")];
+    let child = elsewhere.serve(&args).await;
+    let connected = parent.event("connected").await;
+    assert_eq!(connected["peer"], child.peer_id());
+    let nameless = ["serve", "o://x", "--parent", "/ip4/127.0.0.1/tcp/1"];
+    assert_eq!(elsewhere.run(&nameless).await.code(), 2);
+}
+
+#[tokio::test]
+async fn ctrl_c_ends_a_server_well_and_closes_its_port() {
+    let user = User::new();
+    let mut server = user.serve(&["o://a", "--listen", "/ip4/127.0.0.1/tcp/0"]).await;
+    let port: u16 = server.at("/tcp/").split('/').nth(4).unwrap().parse().unwrap();
+    server.running.signal(Signal::INT);
+    server.event("stopping").await;
+    server.event("stopped").await;
+    assert_eq!(server.running.exit().await, 0);
+    until("the port is free", || std::net::TcpListener::bind(("127.0.0.1", port)).is_ok()).await;
+}

@@ -1,0 +1,280 @@
+//! A transport of the user's own beside libp2p's: o-testkit's network in memory.
+
+use o_core::Node as _;
+use o_core::{CallError, DenyReason, DialError, Direction, Event, Stage, StartError, StopError};
+use o_node::{BlockList, CallerExt as _, Keypair, Node, NodeBuilder, Preset};
+use o_testkit::{MemoryNetwork, RecordingGater};
+
+use crate::{
+    support::{
+        Ask as _, Watch, adder, address, by_name, found, knowing, only_address, soon, start, stop,
+        without_table,
+    },
+    worker::Worker,
+};
+
+const WORKER: &str = "o://far/worker";
+
+/// A node that listens in `network` and nowhere else.
+fn on(network: &MemoryNetwork) -> NodeBuilder {
+    let keypair = Keypair::generate();
+    let transport = network.transport(keypair.peer_id());
+    Node::builder(keypair, Preset::Local)
+        .configure(without_table)
+        .configure(|config| config.listen = vec!["/memory/0".parse().unwrap()])
+        .transport(transport)
+}
+
+async fn pair() -> (MemoryNetwork, Worker, Node, Node) {
+    let (network, worker) = (MemoryNetwork::new(), Worker::new());
+    let server = start(on(&network).host(worker.at(WORKER))).await;
+    let client = start(knowing(on(&network).client(), &server)).await;
+    (network, worker, server, client)
+}
+
+#[tokio::test]
+async fn calls_go_both_ways_over_it() {
+    let (network, worker, server, client) = pair().await;
+    assert_eq!(only_address(&server).transport_label(), "memory");
+    let echo = client.ask::<String>(WORKER, "echo", "custom");
+    assert_eq!(soon(echo).await.as_deref(), Ok("custom"));
+    let who = client.ask::<String>(WORKER, "who", ());
+    assert_eq!(soon(who).await, Ok(client.peer_id().to_string()));
+    assert_eq!(network.connections(), 1);
+    assert_eq!(found(&client, by_name(WORKER)).await, [server.peer_id()]);
+
+    // The listener's side calls back over the dialer's connection.
+    client.host(adder("o://near/adder")).unwrap();
+    let back = address("o://near/adder").pinned(client.peer_id());
+    assert_eq!(
+        soon(server.call_typed::<i64>(&back, "add", &(1, 2))).await,
+        Ok(3)
+    );
+    assert_eq!(network.connections(), 1);
+
+    let mut watch = Watch::new(&server);
+    let hang = client.ask::<()>(WORKER, "hang", ());
+    let cut = async {
+        worker.wait_running(1).await;
+        network.cut(client.peer_id(), server.peer_id());
+    };
+    let (lost, ()) = soon(futures::future::join(hang, cut)).await;
+    assert!(
+        matches!(lost, Err(CallError::ConnectionLost { .. })),
+        "{lost:?}"
+    );
+    watch.until_disconnected(client.peer_id()).await;
+    soon(worker.wait_ended(1)).await;
+    let echo = client.ask::<String>(WORKER, "echo", "again");
+    assert_eq!(soon(echo).await.as_deref(), Ok("again"));
+    stop([client, server]).await;
+    assert_eq!(network.connections(), 0);
+}
+
+#[tokio::test]
+async fn connect_works_with_the_peers_id() {
+    let network = MemoryNetwork::new();
+    let (server, client) = (
+        start(on(&network)).await,
+        start(on(&network).client()).await,
+    );
+    let mut watch = Watch::new(&client);
+    crate::support::connect(&client, &server).await;
+    let up = |event: &Event| {
+        matches!(
+            event,
+            Event::Connected {
+                direction: Direction::Outbound,
+                ..
+            }
+        )
+    };
+    watch.until("connected", up).await;
+    let other = Keypair::generate().peer_id();
+    let wrong = only_address(&server)
+        .without_peer()
+        .unwrap()
+        .with_peer(&other);
+    let error = soon(client.connect(&wrong)).await.unwrap_err();
+    assert!(matches!(error, DialError::WrongPeer { .. }), "{error:?}");
+    stop([client, server]).await;
+}
+
+#[tokio::test]
+async fn the_same_gater_is_asked_in_both_directions() {
+    let network = MemoryNetwork::new();
+    let (there, here) = (RecordingGater::default(), RecordingGater::default());
+    let server = start(on(&network).gater(there.clone())).await;
+    let client = start(on(&network).client().gater(here.clone())).await;
+    crate::support::connect(&client, &server).await;
+    let ask = |gater: &RecordingGater, stage, direction, peer: &Node| {
+        let peer = peer.peer_id();
+        gater.seen().iter().any(|attempt| {
+            attempt.stage == stage
+                && attempt.direction == direction
+                && attempt.peer == Some(peer)
+                && attempt.allowed
+        })
+    };
+    assert!(
+        ask(&there, Stage::Established, Direction::Inbound, &client),
+        "{:?}",
+        there.seen()
+    );
+    assert!(
+        ask(&here, Stage::Pending, Direction::Outbound, &server),
+        "{:?}",
+        here.seen()
+    );
+    assert!(
+        ask(&here, Stage::Established, Direction::Outbound, &server),
+        "{:?}",
+        here.seen()
+    );
+    stop([client, server]).await;
+}
+
+#[tokio::test]
+async fn a_refusal_at_either_end_is_certain_and_tells_why() {
+    let network = MemoryNetwork::new();
+    let blocked = BlockList::new();
+    let server = start(on(&network).gater(blocked.clone())).await;
+    let client = start(on(&network).client()).await;
+    blocked.insert(client.peer_id()).unwrap();
+    let mut watch = Watch::new(&server);
+    let error = soon(client.connect(&only_address(&server)))
+        .await
+        .unwrap_err();
+    let DialError::Refused {
+        peer,
+        reason,
+        certain,
+    } = error
+    else {
+        panic!("{error:?}")
+    };
+    assert_eq!(
+        (peer, &*reason, certain),
+        (server.peer_id(), "the peer is blocked", true)
+    );
+    let denied = |event: &Event| {
+        matches!(
+            event,
+            Event::Denied {
+                direction: Direction::Inbound,
+                reason: DenyReason::Blocked,
+                ..
+            }
+        )
+    };
+    watch.until("denied", denied).await;
+
+    let ours = BlockList::from_peers([server.peer_id()]).unwrap();
+    let shy = start(on(&network).client().gater(ours)).await;
+    let error = soon(shy.connect(&only_address(&server))).await.unwrap_err();
+    let DialError::Refused {
+        reason,
+        certain: true,
+        ..
+    } = error
+    else {
+        panic!("{error:?}")
+    };
+    assert!(reason.contains("by this node"), "{reason}");
+    stop([client, shy, server]).await;
+    assert_eq!(network.connections(), 0);
+}
+
+#[tokio::test]
+async fn rechecking_closes_its_connections_too() {
+    let network = MemoryNetwork::new();
+    let blocked = BlockList::new();
+    let worker = Worker::new();
+    let server = start(on(&network).gater(blocked.clone()).host(worker.at(WORKER))).await;
+    let client = start(on(&network).client()).await;
+    crate::support::connect(&client, &server).await;
+    let hang = tokio::spawn({
+        let client = client.clone();
+        async move { client.call_typed::<()>(&address(WORKER), "hang", &()).await }
+    });
+    soon(worker.wait_running(1)).await;
+    blocked.insert(client.peer_id()).unwrap();
+    let mut watch = Watch::new(&server);
+    soon(server.recheck_connections()).await;
+    let end = soon(hang).await.unwrap();
+    assert!(
+        matches!(end, Err(CallError::Refused { certain: true, .. })),
+        "{end:?}"
+    );
+    watch.until_disconnected(client.peer_id()).await;
+    stop([client, server]).await;
+}
+
+#[tokio::test]
+async fn it_stands_beside_tcp_in_one_node() {
+    let network = MemoryNetwork::new();
+    let both = |config: &mut o_node::NodeConfig| {
+        config.listen = vec![
+            "/memory/0".parse().unwrap(),
+            "/ip4/127.0.0.1/tcp/0".parse().unwrap(),
+        ];
+    };
+    let server = start(on(&network).configure(both).host(Worker::new().at(WORKER))).await;
+    assert_eq!(server.listen_addresses().len(), 2);
+    for listening in server.listen_addresses() {
+        let client = start(on(&network).client()).await;
+        soon(client.connect(&listening)).await.unwrap();
+        let echo = client.ask::<String>(WORKER, "echo", "x");
+        assert_eq!(soon(echo).await.as_deref(), Ok("x"));
+        stop([client]).await;
+    }
+    stop([server]).await;
+    assert_eq!(network.connections(), 0);
+}
+
+#[tokio::test]
+async fn its_limits_are_the_nodes_too() {
+    let network = MemoryNetwork::new();
+    let server = start(on(&network).max_connections(1)).await;
+    let (one, two) = (
+        start(on(&network).client()).await,
+        start(on(&network).client()).await,
+    );
+    crate::support::connect(&one, &server).await;
+    let error = soon(two.connect(&only_address(&server))).await;
+    assert!(error.is_err(), "the second connection of one");
+    stop([one, two, server]).await;
+    assert_eq!(network.connections(), 0);
+}
+
+#[tokio::test]
+async fn its_taken_address_fails_the_start() {
+    let network = MemoryNetwork::new();
+    let server = start(on(&network)).await;
+    let taken = only_address(&server).without_peer().unwrap();
+    let second = on(&network).configure(|config| config.listen = vec![taken]);
+    let error = soon(second.start()).await.unwrap_err();
+    assert!(matches!(error, StartError::Listen { .. }), "{error:?}");
+    stop([server]).await;
+}
+
+#[tokio::test]
+async fn a_call_over_it_is_drained_and_cancelled() {
+    let (_, worker, server, client) = pair().await;
+    let hang = tokio::spawn({
+        let client = client.clone();
+        async move { client.call_typed::<()>(&address(WORKER), "hang", &()).await }
+    });
+    soon(worker.wait_running(1)).await;
+    drop(server.clone());
+    let outcome = tokio::time::timeout(crate::support::LIMIT, server.stop())
+        .await
+        .unwrap();
+    assert!(
+        matches!(outcome, Err(StopError::Cancelled { calls: 1, .. })),
+        "{outcome:?}"
+    );
+    assert_eq!(server.task_count(), 0);
+    assert!(soon(hang).await.unwrap().is_err());
+    stop([client]).await;
+}
