@@ -82,19 +82,29 @@ pub(crate) async fn run(args: DemoArgs, output: &Output) -> Result<(), Failure> 
     })?;
     let network = network();
     let mut show = Show::new(output);
-    show.event(&Event::Started { path: path.display().to_string(), network: network.clone() })?;
+    show.event(&Event::Started {
+        path: path.display().to_string(),
+        network: network.clone(),
+    })?;
 
     let mut stage = Stage::new(&network)?;
     let args = DemoArgs { path, ..args };
-    let played = interrupt.during(play(&mut stage, &args, &network, &mut show)).await;
+    let played = interrupt
+        .during(play(&mut stage, &args, &network, &mut show))
+        .await;
     let processes = stage.close().await;
     played?;
-    show.event(&Event::Done { processes, elapsed_ms: millis(begun.elapsed()) })
+    show.event(&Event::Done {
+        processes,
+        elapsed_ms: millis(begun.elapsed()),
+    })
 }
 
 /// A network of this demo's own: nodes of others do not answer in it, nor does it in theirs.
 fn network() -> String {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
     format!("demo-{}-{:x}", std::process::id(), now.subsec_nanos())
 }
 
@@ -111,7 +121,11 @@ async fn play(
         flags.push(format!("--timeout={}ms", args.timeout.as_millis()).into());
         flags
     };
-    let leader = ready(stage.start(Role::Leader, flags(Role::Leader, None))?, args.timeout).await?;
+    let leader = ready(
+        stage.start(Role::Leader, flags(Role::Leader, None))?,
+        args.timeout,
+    )
+    .await?;
     show.event(&leader)?;
     let Event::Ready { listen, .. } = leader else {
         return Err(Failure::internal("the leader is not ready"));
@@ -122,7 +136,9 @@ async fn play(
     files.extend(["--".into(), args.path.clone().into()]);
     stage.start(Role::Files, files)?;
     stage.start(Role::Text, flags(Role::Text, leader))?;
-    let agents = stage.with(&[Role::Files, Role::Text]).map(|agent| ready(agent, args.timeout));
+    let agents = stage
+        .with(&[Role::Files, Role::Text])
+        .map(|agent| ready(agent, args.timeout));
     for agent in try_join_all(agents).await? {
         show.event(&agent)?;
     }
@@ -142,7 +158,9 @@ async fn play(
             _ => {}
         }
     }
-    Err(Failure::internal("the caller ended before its work was done"))
+    Err(Failure::internal(
+        "the caller ended before its work was done",
+    ))
 }
 
 /// Waits until a process is up.

@@ -6,6 +6,8 @@ mod convert;
 mod program;
 mod run;
 mod tail;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::BTreeMap,

@@ -21,14 +21,12 @@ impl Interrupt {
         if WATCHING.swap(true, Ordering::Relaxed) {
             return Err(Failure::internal("signals are watched already"));
         }
-        let (sender, receiver) = watch::channel(0);
+        let (sender, receiver) = watch::channel(0_u32);
         let mut signals = Signals::new()?;
         tokio::spawn(async move {
             while signals.next().await.is_some() {
-                // Read first: the borrow is a lock that the write would wait for.
-                let before = *sender.borrow();
-                sender.send_replace(before.saturating_add(1));
-                if before >= 2 {
+                sender.send_modify(|asked| *asked = asked.saturating_add(1));
+                if *sender.borrow() > 2 {
                     std::process::exit(Exit::Interrupted as i32);
                 }
             }

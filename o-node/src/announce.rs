@@ -6,6 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use futures::{StreamExt, stream};
 use o_address::{Address, TransportAddr};
 use o_core::{
     Discovery, Event, Events, MethodDigest, NetworkId, Record, RecordTimes, SignedRecord, Signer,
@@ -23,8 +24,12 @@ use crate::{
 
 /// Pause after a change, so that a burst of changes is announced once.
 const SETTLE: Duration = Duration::from_millis(20);
-/// How long a source may take to take a withdrawal.
+/// How long the sources may take for an announcement; one is under way at a time for each agent.
+const ANNOUNCE: Duration = Duration::from_secs(60);
+/// How long the sources may take for all withdrawals together.
 const WITHDRAW: Duration = Duration::from_secs(1);
+/// Announcements and withdrawals under way at once.
+const AT_ONCE: usize = 64;
 
 /// Announces what the node hosts, again whenever that changes and before a record expires.
 pub(crate) struct Announcer {
@@ -42,36 +47,53 @@ impl Announcer {
     /// Runs until the node stops.
     pub(crate) async fn run(mut self, mut changes: watch::Receiver<u64>) {
         loop {
-            self.announce_all().await;
+            changes.mark_unchanged();
+            let addresses = self.addresses.borrow_and_update().clone();
+            let refresh = tokio::time::sleep(self.lifetime / 2);
+            let mut watched = self.addresses.clone();
             tokio::select! {
+                // A change begins anew with what is announced: a slow source holds nothing up.
                 changed = changes.changed() => if changed.is_err() { return },
-                changed = self.addresses.changed() => if changed.is_err() { return },
-                () = tokio::time::sleep(self.lifetime / 2) => {}
+                changed = watched.changed() => if changed.is_err() { return },
+                () = async { tokio::join!(self.announce_all(&addresses), refresh); } => continue,
             }
             tokio::time::sleep(SETTLE).await;
-            changes.mark_unchanged();
         }
     }
 
-    async fn announce_all(&mut self) {
-        let addresses = self.addresses.borrow_and_update().clone();
+    async fn announce_all(&self, addresses: &[TransportAddr]) {
         let hosted = self.agents.all();
+        // Every agent has its record before the first source is asked: who asks us gets it.
+        let records: Vec<_> = hosted
+            .iter()
+            .filter(|hosted| hosted.hosting.announced)
+            .filter_map(|hosted| self.sign(hosted, addresses))
+            .collect();
         self.withdraw_gone(&hosted).await;
-        for hosted in hosted.iter().filter(|hosted| hosted.hosting.announced) {
-            let record = self.record(hosted, &addresses);
-            let address = &hosted.hosting.address;
-            let signed = match sign_record(&record, &*self.signer) {
-                Ok(signed) => signed,
-                Err(error) => {
-                    tracing::error!(%address, %error, "the record cannot be signed");
-                    continue;
-                }
-            };
-            self.keep(signed.clone());
-            match self.discovery.announce(&signed).await {
-                Ok(()) => self.events.publish(Event::Announced(address.clone())),
-                Err(error) => tracing::debug!(%address, %error, "not announced"),
+        stream::iter(records).for_each_concurrent(AT_ONCE, |record| self.announce(record)).await;
+    }
+
+    fn sign(&self, hosted: &Hosted, addresses: &[TransportAddr]) -> Option<SignedRecord> {
+        let record = self.record(hosted, addresses);
+        match sign_record(&record, &*self.signer) {
+            Ok(signed) => {
+                self.keep(signed.clone());
+                Some(signed)
             }
+            Err(error) => {
+                let address = &record.address;
+                tracing::error!(%address, %error, "the record cannot be signed");
+                None
+            }
+        }
+    }
+
+    async fn announce(&self, record: SignedRecord) {
+        let address = &record.record().address;
+        match tokio::time::timeout(ANNOUNCE, self.discovery.announce(&record)).await {
+            Ok(Ok(())) => self.events.publish(Event::Announced(address.clone())),
+            Ok(Err(error)) => tracing::debug!(%address, %error, "not announced"),
+            Err(_) => tracing::debug!(%address, "not announced in time"),
         }
     }
 
@@ -129,25 +151,36 @@ pub(crate) async fn withdraw(
     signer: &dyn Signer,
     lifetime: Duration,
 ) {
-    for record in records {
-        let record = record.record();
-        let tombstone = Tombstone {
-            address: record.address.clone(),
-            peer: record.peer,
-            sequence: record.sequence,
-            capabilities: record.capabilities.clone(),
-            times: RecordTimes::starting(SystemTime::now(), lifetime),
-            network: record.network.clone(),
-        };
-        let address = &record.address;
-        let Ok(signed) = sign_tombstone(&tombstone, signer) else {
-            tracing::error!(%address, "the withdrawal cannot be signed");
-            continue;
-        };
-        match tokio::time::timeout(WITHDRAW, discovery.withdraw(&signed)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%address, %error, "not withdrawn everywhere"),
-            Err(_) => tracing::debug!(%address, "not withdrawn in time"),
+    let signed = records.iter().filter_map(|record| {
+        let tombstone = tombstone(record, lifetime);
+        match sign_tombstone(&tombstone, signer) {
+            Ok(signed) => Some(signed),
+            Err(error) => {
+                let address = &tombstone.address;
+                tracing::error!(%address, %error, "the withdrawal cannot be signed");
+                None
+            }
         }
+    });
+    let all = stream::iter(signed).for_each_concurrent(AT_ONCE, |tombstone| async move {
+        if let Err(error) = discovery.withdraw(&tombstone).await {
+            let address = &tombstone.tombstone().address;
+            tracing::debug!(%address, %error, "not withdrawn everywhere");
+        }
+    });
+    if tokio::time::timeout(WITHDRAW, all).await.is_err() {
+        tracing::debug!("not everything was withdrawn in time");
+    }
+}
+
+fn tombstone(record: &SignedRecord, lifetime: Duration) -> Tombstone {
+    let record = record.record();
+    Tombstone {
+        address: record.address.clone(),
+        peer: record.peer,
+        sequence: record.sequence,
+        capabilities: record.capabilities.clone(),
+        times: RecordTimes::starting(SystemTime::now(), lifetime),
+        network: record.network.clone(),
     }
 }

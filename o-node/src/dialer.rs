@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use o_address::{PeerId, TransportAddr};
 use o_core::{
-    Attempt, Connection, ConnectionGater, DialError, Direction, Event, Events, Stage, Substream,
+    Attempt, Connection, ConnectionGater, DenyReason, DialError, Direction, Event, Events, Stage, Substream,
     Transport,
 };
 use o_pool::Dialer;
@@ -61,6 +61,14 @@ impl Outside {
         link
     }
 
+    /// Our own policy does not want a peer that was to be dialed.
+    fn denied(&self, peer: PeerId, reason: DenyReason) -> DialError {
+        let text = format!("by this node: {reason}");
+        let (denied, direction) = (Some(peer), Direction::Outbound);
+        self.events.publish(Event::Denied { peer: denied, direction, reason });
+        DialError::Refused { peer, reason: text, certain: true }
+    }
+
     async fn dial(
         &self,
         transport: &Arc<dyn Transport>,
@@ -68,10 +76,14 @@ impl Outside {
         addresses: &[TransportAddr],
     ) -> Result<Link, DialError> {
         let attempt = Attempt::new(Stage::Pending, Direction::Outbound).peer(&peer);
-        self.gater.allow(&attempt).map_err(|reason| {
-            DialError::Refused { peer, reason: format!("by this node: {reason}"), certain: true }
-        })?;
+        self.gater.allow(&attempt).map_err(|reason| self.denied(peer, reason))?;
         let connection = transport.dial(peer, addresses).await?;
+        let remote = connection.remote();
+        let attempt = Attempt::new(Stage::Established, Direction::Outbound);
+        if let Err(reason) = self.gater.allow(&attempt.peer(&peer).remote(&remote)) {
+            connection.close().await;
+            return Err(self.denied(peer, reason));
+        }
         let substream = connection.open().await.map_err(|error| {
             let reason = error.to_string();
             DialError::Refused { peer, reason, certain: false }
@@ -116,7 +128,10 @@ impl NodeDialer {
     /// Waits for the HELLO, which is how a peer says that it takes us.
     async fn greeted(&self, link: Link) -> Result<Link, DialError> {
         let peer = link.peer;
-        match link.session.ready().await {
+        let mut unwanted = Unwanted(Some(link.clone()));
+        let ready = link.session.ready().await;
+        unwanted.0 = None;
+        match ready {
             Ok(_) => Ok(link),
             Err(SessionEnd::Refused { reason, certain }) => {
                 Err(DialError::Refused { peer, reason, certain })
@@ -143,6 +158,17 @@ impl NodeDialer {
         match (failed, swarm.is_empty()) {
             (Some(error), true) => Err(error),
             _ => self.greeted(self.swarm.dial(Some(peer), swarm).await?).await,
+        }
+    }
+}
+
+/// A connection that nobody waits for any longer closes; the pool would never learn of it.
+struct Unwanted(Option<Link>);
+
+impl Drop for Unwanted {
+    fn drop(&mut self) {
+        if let Some(link) = &self.0 {
+            o_pool::Link::close(link, "nobody waits for it");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{
     fmt,
     sync::{
         Arc, PoisonError, RwLock,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -226,10 +226,14 @@ pub(crate) struct Dispatcher {
     /// Calls served at once.
     pub(crate) limit: usize,
     pub(crate) running: Arc<AtomicUsize>,
+    /// Those of them that were made in this process.
+    pub(crate) local_calls: AtomicUsize,
+    /// Whether the node stops, and nothing new begins.
+    pub(crate) leaving: AtomicBool,
 }
 
 /// One running call, counted as long as it lives.
-struct Running {
+pub(crate) struct Running {
     total: Arc<AtomicUsize>,
     hosted: Option<Arc<Hosted>>,
 }
@@ -261,7 +265,15 @@ impl Dispatcher {
         }
     }
 
-    fn begin(&self, hosted: Option<Arc<Hosted>>) -> Result<Running, CallError> {
+    /// Counts a call as running until what it gives is dropped.
+    ///
+    /// # Errors
+    /// There are too many, or the node stops.
+    pub(crate) fn begin(&self, target: &Target) -> Result<Running, CallError> {
+        if self.leaving.load(Ordering::Relaxed) {
+            return Err(CallError::ShuttingDown);
+        }
+        let hosted = target.hosted.clone();
         let running = self.running.fetch_add(1, Ordering::Relaxed);
         if let Some(hosted) = &hosted {
             hosted.counts.running.fetch_add(1, Ordering::Relaxed);
@@ -280,7 +292,7 @@ impl Serve for Dispatcher {
             Ok(target) => target,
             Err(error) => return call.refuse(&error),
         };
-        match self.begin(target.hosted.clone()) {
+        match self.begin(&target) {
             Ok(running) => self.tasks.spawn_call(async move {
                 call.answer(&target).await;
                 drop(running);
@@ -311,10 +323,27 @@ impl Agent for Target {
         let Some(hosted) = &self.hosted else {
             return Err(CallError::UnknownMethod { method: call.method.to_string() });
         };
-        let reply = hosted.hosting.agent.call(call).await;
+        let reply = hosted.hosting.agent.call(call).await.map_err(its_own);
         let count = if reply.is_ok() { &hosted.counts.served } else { &hosted.counts.failed };
         count.fetch_add(1, Ordering::Relaxed);
         reply
+    }
+}
+
+/// An error of a handler, told so that the caller does not take it for one of this node.
+///
+/// "Nobody found" from a call that the handler made would say that the handler never ran, and the
+/// caller would try elsewhere.
+fn its_own(error: CallError) -> CallError {
+    match error {
+        CallError::NotFound { .. } | CallError::Unreachable { .. } | CallError::ShuttingDown => {
+            CallError::Failed {
+                message: error.to_string(),
+                retryable: error.is_retryable(),
+                data: bytes::Bytes::new(),
+            }
+        }
+        other => other,
     }
 }
 

@@ -9,9 +9,10 @@ use std::{
 };
 
 use async_trait::async_trait;
+use futures::{StreamExt, stream};
 use o_address::{Address, PeerId, TransportAddr};
 use o_core::{
-    Event, EventStream, Events, Hook, Lifecycle, NodeState, ProviderStream, Query, StartError,
+    DiscoveryError, Event, EventStream, Events, Hook, Lifecycle, NodeState, ProviderStream, Query, StartError,
     StopError,
 };
 use o_transport::Keypair;
@@ -143,11 +144,21 @@ impl Node {
     /// Looks for agents. Each is yielded once it has confirmed by itself, with its key, that it
     /// matches; what does not confirm is left out. Dropping the stream ends the search.
     pub fn find(&self, query: Query) -> ProviderStream {
-        use futures::StreamExt;
-        match self.running() {
-            Ok(running) => running.finder.confirmed(query),
-            Err(_) => futures::stream::iter([Err(o_core::DiscoveryError::Shutdown)]).boxed(),
-        }
+        let Ok(running) = self.running() else {
+            return stream::iter([Err(DiscoveryError::Shutdown)]).boxed();
+        };
+        let tasks = running.tasks.clone();
+        stream::unfold(Some(running.finder.confirmed(query)), move |found| {
+            let tasks = tasks.clone();
+            async move {
+                let mut found = found?;
+                match tasks.unless_stopped(found.next()).await {
+                    Some(item) => Some((item?, Some(found))),
+                    None => Some((Err(DiscoveryError::Shutdown), None)),
+                }
+            }
+        })
+        .boxed()
     }
 
     /// What happens from now on.
@@ -162,7 +173,7 @@ impl Node {
     /// Dropping the future may leave the question asked.
     pub async fn recheck_connections(&self) {
         if let Ok(running) = self.running() {
-            running.swarm.recheck().await;
+            running.recheck();
         }
     }
 

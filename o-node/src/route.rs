@@ -11,7 +11,7 @@ use o_core::{
 use o_pool::AcquireError;
 
 use crate::{
-    find::{Finder, RouteCache},
+    find::{Finder, RouteCache, Unconfirmed},
     hosting::Agents,
     peers::Peers,
 };
@@ -32,7 +32,7 @@ fn route(peer: o_address::PeerId, addresses: Vec<TransportAddr>, source: Source)
 
 impl NodeResolver {
     /// What is known without asking anybody.
-    fn known(&self, address: &Address) -> Vec<Route> {
+    pub(crate) fn known(&self, address: &Address) -> Vec<Route> {
         let here = address.pin().is_none_or(|pin| pin == self.local);
         if here && (address.is_node() || self.agents.get(address).is_some()) {
             return vec![route(self.local, Vec::new(), Source::Local)];
@@ -56,7 +56,7 @@ impl NodeResolver {
     /// Asks discovery, and takes the first that confirms.
     async fn search(&self, address: &Address) -> Result<Vec<Route>, SearchError> {
         let mut findings = self.finder.find(Query::Name(address.without_pin()));
-        let mut unreachable = None;
+        let mut failed: Option<SearchError> = None;
         while let Some(finding) = findings.next().await {
             match finding {
                 Ok(Ok(provider)) if address.pin().is_none_or(|pin| pin == provider.peer) => {
@@ -67,33 +67,35 @@ impl NodeResolver {
                     return Ok(vec![found]);
                 }
                 Ok(Ok(_)) => {}
-                Ok(Err(unconfirmed)) => {
-                    let peer = unconfirmed.peer;
-                    unreachable.get_or_insert(format!("{}: {}", peer.short(), unconfirmed.error));
+                Ok(Err(Unconfirmed { peer, error })) => {
+                    // Who refuses us is more to the point than who is not there.
+                    let refused = matches!(error, CallError::Refused { certain: true, .. });
+                    let wanted = address.pin().is_none_or(|pin| pin == peer);
+                    if wanted && refused && !matches!(failed, Some(SearchError::Refused(_))) {
+                        failed = Some(SearchError::Refused(error));
+                    } else if failed.is_none() {
+                        let reason = format!("{}: {error}", peer.short());
+                        failed = Some(SearchError::Unreachable(reason));
+                    }
                 }
-                Err(source) if unreachable.is_none() => {
-                    return Err(SearchError::Discovery(source));
-                }
+                Err(source) if failed.is_none() => return Err(SearchError::Discovery(source)),
                 Err(error) => tracing::debug!(%error, "a search failed"),
             }
         }
-        Err(unreachable.map_or(SearchError::NotFound, SearchError::Unreachable))
+        Err(failed.unwrap_or(SearchError::NotFound))
     }
 
-    /// Routes for a call.
+    /// Routes for a call, looked for anew.
     ///
     /// # Errors
-    /// Not found, found but unreachable, or nobody to ask.
+    /// Not found, found but unreachable or refused, or nobody to ask.
     pub(crate) async fn routes(&self, address: &Address) -> Result<Vec<Route>, CallError> {
-        let known = self.known(address);
-        if !known.is_empty() {
-            return Ok(known);
-        }
         let address = address.clone();
         match self.search(&address).await {
             Ok(routes) => Ok(routes),
+            Err(SearchError::Refused(error)) => Err(error),
             Err(SearchError::Unreachable(reason)) => Err(CallError::Unreachable { address, reason }),
-            Err(SearchError::Discovery(DiscoveryError::NoNetwork)) => {
+            Err(SearchError::Discovery(DiscoveryError::NoNetwork)) if self.peers.count() == 0 => {
                 let reason = "no network: no peer is known that could be asked".into();
                 Err(CallError::Unreachable { address, reason })
             }
@@ -112,6 +114,8 @@ enum SearchError {
     NotFound,
     /// Somebody was found and did not answer.
     Unreachable(String),
+    /// Somebody was found and does not want us.
+    Refused(CallError),
     Discovery(DiscoveryError),
 }
 
@@ -125,7 +129,7 @@ impl Resolver for NodeResolver {
         let address = address.clone();
         self.search(&address).await.map_err(|error| match error {
             SearchError::Discovery(source) => ResolveError::Discovery { address, source },
-            SearchError::NotFound | SearchError::Unreachable(_) => {
+            SearchError::NotFound | SearchError::Unreachable(_) | SearchError::Refused(_) => {
                 ResolveError::NotFound { address }
             }
         })

@@ -123,7 +123,6 @@ impl SwarmTask {
             Input::Command(Command::Listen(listen)) => {
                 self.listens.start(&mut self.parts.swarm, listen);
             }
-            Input::Command(Command::Recheck) => self.recheck(),
             Input::Command(Command::Shutdown) => {}
             Input::Swarm(event) => self.on_swarm(*event),
             #[cfg(feature = "kad")]
@@ -147,15 +146,19 @@ impl SwarmTask {
             }
             None => {
                 let mut addresses = addresses;
-                let Some(address) = addresses.next() else { return };
+                let Some(address) = addresses.next() else {
+                    let named: Vec<_> = dial.addresses.iter().map(ToString::to_string).collect();
+                    let reason = format!("{}: not an address that can be dialed", named.join(", "));
+                    return dial.fail(o_core::DialError::FailedAt { reason });
+                };
                 DialOpts::unknown_peer_id().address(address).build()
             }
         };
-        let connection = opts.connection_id();
+        let (connection, expected) = (opts.connection_id(), opts.get_peer_id());
         // Before `dial`: a dial that is refused at once is reported by an event as well.
         self.dials.insert(connection, dial);
         if let Err(error) = self.parts.swarm.dial(opts) {
-            self.dials.failed(connection, error);
+            self.dial_failed(connection, expected, error);
         }
     }
 
@@ -171,16 +174,7 @@ impl SwarmTask {
                 self.unlink(connection_id, reason);
             }
             SwarmEvent::OutgoingConnectionError { connection_id, peer_id, error } => {
-                let reason = denied_reason(match &error {
-                    libp2p::swarm::DialError::Denied { cause } => Some(cause),
-                    _ => None,
-                });
-                if let Some(reason) = reason {
-                    let peer = peer_id.and_then(|peer| from_peer_id(&peer).ok());
-                    let direction = Direction::Outbound;
-                    self.events.publish(Event::Denied { peer, direction, reason });
-                }
-                self.dials.failed(connection_id, error);
+                self.dial_failed(connection_id, peer_id, error);
             }
             SwarmEvent::IncomingConnectionError { error, peer_id, .. } => {
                 let reason = denied_reason(match &error {
@@ -197,6 +191,24 @@ impl SwarmTask {
             }
             other => self.listens.on_event(other, &self.events),
         }
+    }
+
+    fn dial_failed(
+        &mut self,
+        connection: libp2p::swarm::ConnectionId,
+        peer: Option<libp2p::PeerId>,
+        error: libp2p::swarm::DialError,
+    ) {
+        let peer = peer.and_then(|peer| from_peer_id(&peer).ok());
+        let reason = denied_reason(match &error {
+            libp2p::swarm::DialError::Denied { cause } => Some(cause),
+            _ => None,
+        });
+        if let Some(reason) = reason {
+            let direction = Direction::Outbound;
+            self.events.publish(Event::Denied { peer, direction, reason });
+        }
+        self.dials.failed(connection, peer, error);
     }
 
     fn on_behaviour(&mut self, event: BehaviourEvent) {
@@ -248,27 +260,6 @@ impl SwarmTask {
             self.peers.remove(&link);
             self.pool.forget(&link.peer, &link);
             self.events.publish(Event::Disconnected { peer: link.peer, reason });
-        }
-    }
-
-    /// Asks the gater again about every connection, after its rules were changed.
-    fn recheck(&mut self) {
-        let gate = &self.parts.swarm.behaviour().calls;
-        for link in self.links.values() {
-            let (Ok(peer), Ok(remote)) = (to_peer_id(&link.peer), to_multiaddr(&link.remote)) else {
-                continue;
-            };
-            if let Err(reason) = gate.recheck(&peer, &remote, link.direction) {
-                let goodbye =
-                    o_protocol::Goodbye::new(o_core::ErrorCode::Refused, reason.to_string());
-                link.session.goodbye(&goodbye);
-                link.session.close(o_protocol::SessionEnd::Refused {
-                    reason: reason.to_string(),
-                    certain: true,
-                });
-                let (peer, direction) = (Some(link.peer), link.direction);
-                self.events.publish(Event::Denied { peer, direction, reason });
-            }
         }
     }
 }

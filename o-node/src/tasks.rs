@@ -29,6 +29,15 @@ impl Tasks {
         drop(tokio::spawn(self.tracker.track_future(future)));
     }
 
+    /// Runs something that is not a task of the node, at most until the node stops: `None` then.
+    pub(crate) async fn unless_stopped<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            done = future => Some(done),
+            () = self.stop.cancelled() => None,
+        }
+    }
+
     /// How many tasks run.
     pub(crate) fn count(&self) -> usize {
         self.tracker.len()

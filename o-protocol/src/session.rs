@@ -414,7 +414,14 @@ impl Session {
 
     /// Takes no new calls from now on, and says why.
     pub fn goodbye(&mut self, goodbye: &Goodbye) {
-        if !self.leaving && self.end.is_none() {
+        if !self.leaving {
+            self.last_words(goodbye);
+        }
+    }
+
+    /// Says goodbye, also for a second time, when the first one did not say it all.
+    fn last_words(&mut self, goodbye: &Goodbye) {
+        if self.end.is_none() {
             self.leaving = true;
             self.control(Kind::Goodbye, 0, 0, &goodbye.encode());
         }
@@ -535,7 +542,7 @@ impl Session {
 
     /// The other side broke the protocol: says so and ends the session.
     fn violated(&mut self, reason: &str) {
-        self.goodbye(&Goodbye::new(ErrorCode::Protocol, reason));
+        self.last_words(&Goodbye::new(ErrorCode::Protocol, reason));
         self.close(SessionEnd::Protocol {
             reason: reason.to_owned(),
         });

@@ -142,6 +142,9 @@ impl MemoryNode {
 
     /// Lets `agent` answer to `address` from now on, or from the next start on.
     ///
+    /// An agent that holds a clone of its own node keeps the node alive: end that with
+    /// [`withdraw`](Self::withdraw), or at least with [`stop`](Node::stop).
+    ///
     /// # Errors
     /// When the address is taken or not this node's to give, or there are too many agents.
     pub fn host(&self, address: &Address, agent: impl Agent) -> Result<(), HostError> {

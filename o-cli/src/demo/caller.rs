@@ -39,7 +39,15 @@ pub(super) async fn run(node: &Node, args: &DemoArgs, output: &Output) -> Result
         measure(node, agent, args.timeout, output).await?;
     }
     let paths = search(node, &files.address, args, output).await?;
-    pipe(node, &files.address, &text.address, paths, args.timeout, output).await
+    pipe(
+        node,
+        &files.address,
+        &text.address,
+        paths,
+        args.timeout,
+        output,
+    )
+    .await
 }
 
 /// The first who confirms that it has a capability.
@@ -49,13 +57,15 @@ async fn find(
     limit: Duration,
     output: &Output,
 ) -> Result<Agent, Failure> {
-    let capability: Capability =
-        capability.parse().map_err(|e: o_core::CapabilityError| Failure::internal(e.to_string()))?;
+    let capability: Capability = capability
+        .parse()
+        .map_err(|e: o_core::CapabilityError| Failure::internal(e.to_string()))?;
     let begun = Instant::now();
     let (address, provider) = tokio::time::timeout(limit, first(node, &capability))
         .await
         .unwrap_or_else(|_| {
-            let text = format!("nobody with the capability {capability} was found within {limit:?}");
+            let text =
+                format!("nobody with the capability {capability} was found within {limit:?}");
             Err(Failure::not_found(text).hint(MORE_TIME))
         })?;
     output.value(&Event::Found {
@@ -68,7 +78,10 @@ async fn find(
         age_ms: u64::try_from(provider.age.as_millis()).unwrap_or(u64::MAX),
         elapsed_ms: millis(begun.elapsed()),
     })?;
-    Ok(Agent { address: address.pinned(provider.peer), provider })
+    Ok(Agent {
+        address: address.pinned(provider.peer),
+        provider,
+    })
 }
 
 async fn first(node: &Node, capability: &Capability) -> Result<(Address, Provider), Failure> {
@@ -100,13 +113,17 @@ async fn measure(
 ) -> Result<(), Failure> {
     let Agent { address, provider } = agent;
     let network = node.config().network.clone();
-    let probe = Node::builder(Keypair::generate(), Preset::Local).client().configure(|config| {
-        config.network = network;
-        config.dht.enabled = false;
-    });
+    let probe = Node::builder(Keypair::generate(), Preset::Local)
+        .client()
+        .configure(|config| {
+            config.network = network;
+            config.dht.enabled = false;
+        });
     let probe = probe.start().await?;
     let Some(to) = provider.addresses.first() else {
-        return Err(Failure::internal(format!("{address} has no transport address")));
+        return Err(Failure::internal(format!(
+            "{address} has no transport address"
+        )));
     };
     let begun = Instant::now();
     let connected = within(limit, connect(&probe, provider.peer, to)).await;
@@ -121,11 +138,7 @@ async fn measure(
     })
 }
 
-async fn connect(
-    probe: &Node,
-    peer: PeerId,
-    to: &o_address::TransportAddr,
-) -> Result<(), Failure> {
+async fn connect(probe: &Node, peer: PeerId, to: &o_address::TransportAddr) -> Result<(), Failure> {
     probe.connect(&to.with_peer(&peer)).await?;
     Ok(())
 }
@@ -137,10 +150,15 @@ async fn search(
     args: &DemoArgs,
     output: &Output,
 ) -> Result<Vec<String>, Failure> {
-    let params = SearchParams { query: args.query.clone(), limit: args.files.into() };
+    let params = SearchParams {
+        query: args.query.clone(),
+        limit: args.files.into(),
+    };
     let begun = Instant::now();
     let call = node.call_typed::<Found>(files, SEARCH.1, &params);
-    let found = within(args.timeout, call).await.map_err(|f| f.context("the search of the files"))?;
+    let found = within(args.timeout, call)
+        .await
+        .map_err(|f| f.context("the search of the files"))?;
     let paths: Vec<String> = found.hits.iter().map(|hit| hit.path.clone()).collect();
     let (files, searched) = (found.files, found.searched);
     output.value(&Event::Searched {
@@ -190,23 +208,43 @@ async fn pipe(
     let meter = Arc::new(Mutex::new(Meter::default()));
     let params = ReadParams { paths };
     let reading = node.stream_typed::<Piece>(files, READ.1, &params);
-    let pieces = within(limit, reading).await.map_err(|f| f.context("reading the files"))?;
+    let pieces = within(limit, reading)
+        .await
+        .map_err(|f| f.context("reading the files"))?;
     let pieces = metered(pieces, meter.clone());
     let summarizing = node.bidi_typed::<Picked>(text, SUMMARIZE.1, pieces);
     let summarizing = within(limit, summarizing);
-    let mut picked = summarizing.await.map_err(|f| f.context("summarizing the text"))?;
+    let mut picked = summarizing
+        .await
+        .map_err(|f| f.context("summarizing the text"))?;
 
     let (mut sentences, mut first_ms) = (0, None);
     loop {
         let next = async { picked.next().await.transpose() };
-        let next = within(limit, next).await.map_err(|f| f.context("summarizing the text"))?;
-        let Some(Picked { document, sentence, score, of, overall }) = next else {
+        let next = within(limit, next)
+            .await
+            .map_err(|f| f.context("summarizing the text"))?;
+        let Some(Picked {
+            document,
+            sentence,
+            score,
+            of,
+            overall,
+        }) = next
+        else {
             break;
         };
         let elapsed_ms = millis(begun.elapsed());
         first_ms.get_or_insert(elapsed_ms);
         sentences += 1;
-        output.value(&Event::Sentence { document, sentence, score, of, overall, elapsed_ms })?;
+        output.value(&Event::Sentence {
+            document,
+            sentence,
+            score,
+            of,
+            overall,
+            elapsed_ms,
+        })?;
     }
     let meter = std::mem::take(&mut *meter.lock().unwrap_or_else(PoisonError::into_inner));
     if let Some(error) = meter.failed {
@@ -214,7 +252,13 @@ async fn pipe(
     }
     let elapsed_ms = millis(begun.elapsed());
     let (documents, bytes) = (meter.documents, meter.bytes);
-    output.value(&Event::Summarized { documents, bytes, sentences, first_ms, elapsed_ms })
+    output.value(&Event::Summarized {
+        documents,
+        bytes,
+        sentences,
+        first_ms,
+        elapsed_ms,
+    })
 }
 
 /// The pieces up to the first error, counted.

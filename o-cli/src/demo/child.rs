@@ -1,15 +1,16 @@
 //! A process of the demo: one node with its own key, which lives as long as its parent.
 
 use std::{
+    ffi::OsString,
     io::Read,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use clap::Args;
-use o_address::TransportAddr;
-use o_core::{NetworkId, Node as _};
-use o_node::{Hosting, KeyFile, Node, Preset};
+use o_address::{Address, AddressError, TransportAddr};
+use o_core::{Capability, CapabilityError, NetworkId, Node as _};
+use o_node::{Hosting, KeyFile, Methods, Node, NodeBuilder, Preset};
 use tokio::sync::oneshot;
 
 use super::{
@@ -45,9 +46,13 @@ impl ChildArgs {
         network: &str,
         key: &Path,
         bootstrap: Option<&TransportAddr>,
-    ) -> Vec<std::ffi::OsString> {
-        let mut flags: Vec<std::ffi::OsString> =
-            vec!["--role".into(), role.name().into(), "--demo-network".into(), network.into()];
+    ) -> Vec<OsString> {
+        let mut flags: Vec<OsString> = vec![
+            "--role".into(),
+            role.name().into(),
+            "--demo-network".into(),
+            network.into(),
+        ];
         flags.extend(["--demo-key".into(), key.into()]);
         if let Some(bootstrap) = bootstrap {
             flags.extend(["--demo-bootstrap".into(), bootstrap.as_str().into()]);
@@ -62,25 +67,11 @@ pub(super) async fn run(role: Role, args: &DemoArgs, output: &Output) -> Result<
     let parent_gone = parent_gone()?;
     let missing = || Failure::usage("--role needs --demo-network and --demo-key");
     let key = KeyFile::open_or_create(args.child.demo_key.as_ref().ok_or_else(missing)?)?;
-    let hosting = hosting(role, args)?;
-    let (address, capabilities) = match &hosting {
-        Some((hosting, capabilities)) => (Some(hosting.0.clone()), capabilities.clone()),
-        None => (None, Vec::new()),
-    };
-    let mut builder = Node::builder(key.keypair().clone(), Preset::Local).configure(|config| {
-        config.network = args.child.demo_network.clone().unwrap_or_default();
-        config.bootstrap = args.child.demo_bootstrap.iter().cloned().collect();
-        config.node.drain = DRAIN;
-        config.agent = format!("o-demo-{}/{}", role.name(), env!("CARGO_PKG_VERSION"));
-    });
-    if role == Role::Caller {
-        builder = builder.client();
-    }
-    if let Some(((address, methods, description), capabilities)) = hosting {
-        let hosting = Hosting::new(address, methods).description(description);
-        builder = builder.host(capabilities.into_iter().fold(hosting, Hosting::capability));
-    }
-    let node = builder.start().await?;
+    let hosted = Hosted::of(role, args)?;
+    let address = hosted.as_ref().map(|hosted| hosted.address.clone());
+    let capabilities = hosted.as_ref().map(|hosted| hosted.capabilities.clone());
+
+    let node = builder(role, args, &key, hosted).start().await?;
     if let Some(bootstrap) = &args.child.demo_bootstrap {
         node.connect(bootstrap).await?;
     }
@@ -89,7 +80,7 @@ pub(super) async fn run(role: Role, args: &DemoArgs, output: &Output) -> Result<
         pid: std::process::id(),
         peer_id: node.peer_id(),
         address,
-        capabilities,
+        capabilities: capabilities.unwrap_or_default(),
         listen: node.listen_addresses(),
         elapsed_ms: millis(begun.elapsed()),
     })?;
@@ -109,39 +100,91 @@ pub(super) async fn run(role: Role, args: &DemoArgs, output: &Output) -> Result<
     Ok(())
 }
 
-type Hosted = ((o_address::Address, o_node::Methods, &'static str), Vec<o_core::Capability>);
-
-/// What a process hosts.
-fn hosting(role: Role, args: &DemoArgs) -> Result<Option<Hosted>, Failure> {
-    let (name, methods, description, capabilities) = match role {
-        Role::Leader | Role::Caller => return Ok(None),
-        Role::Files => {
-            let library = Library::open(&args.path, Limits::default())?;
-            let description = "Searches and reads the text files under one directory.";
-            ("o://demo/files", files::methods(library), description, vec![SEARCH.0, READ.0])
-        }
-        Role::Text => {
-            let description = "Picks the sentences of documents that say most.";
-            ("o://demo/text", text::methods(), description, vec![SUMMARIZE.0])
-        }
+fn builder(role: Role, args: &DemoArgs, key: &KeyFile, hosted: Option<Hosted>) -> NodeBuilder {
+    let builder = Node::builder(key.keypair().clone(), Preset::Local).configure(|config| {
+        config.network = args.child.demo_network.clone().unwrap_or_default();
+        config.bootstrap = args.child.demo_bootstrap.iter().cloned().collect();
+        config.node.drain = DRAIN;
+        config.agent = format!("o-demo-{}/{}", role.name(), env!("CARGO_PKG_VERSION"));
+    });
+    let builder = if role == Role::Caller {
+        builder.client()
+    } else {
+        builder
     };
-    let wrong = |error: &dyn std::fmt::Display| Failure::internal(error.to_string());
-    let address = name.parse().map_err(|error: o_address::AddressError| wrong(&error))?;
-    let capabilities: Result<Vec<_>, _> = capabilities.into_iter().map(str::parse).collect();
-    let capabilities = capabilities.map_err(|error: o_core::CapabilityError| wrong(&error))?;
-    Ok(Some(((address, methods, description), capabilities)))
+    match hosted {
+        Some(Hosted {
+            address,
+            methods,
+            description,
+            capabilities,
+        }) => {
+            let hosting = Hosting::new(address, methods).description(description);
+            builder.host(capabilities.into_iter().fold(hosting, Hosting::capability))
+        }
+        None => builder,
+    }
+}
+
+/// The agent of a process.
+struct Hosted {
+    address: Address,
+    methods: Methods,
+    description: &'static str,
+    capabilities: Vec<Capability>,
+}
+
+impl Hosted {
+    fn of(role: Role, args: &DemoArgs) -> Result<Option<Self>, Failure> {
+        let (address, methods, description, capabilities) = match role {
+            Role::Leader | Role::Caller => return Ok(None),
+            Role::Files => {
+                let library = Library::open(&args.path, Limits::default())?;
+                let description = "Searches and reads the text files under one directory.";
+                (
+                    "o://demo/files",
+                    files::methods(library),
+                    description,
+                    vec![SEARCH.0, READ.0],
+                )
+            }
+            Role::Text => {
+                let description = "Picks the sentences of documents that say most.";
+                (
+                    "o://demo/text",
+                    text::methods(),
+                    description,
+                    vec![SUMMARIZE.0],
+                )
+            }
+        };
+        let address = address
+            .parse()
+            .map_err(|e: AddressError| Failure::internal(e.to_string()))?;
+        let capabilities: Result<Vec<_>, _> = capabilities.into_iter().map(str::parse).collect();
+        let capabilities =
+            capabilities.map_err(|e: CapabilityError| Failure::internal(e.to_string()))?;
+        Ok(Some(Self {
+            address,
+            methods,
+            description,
+            capabilities,
+        }))
+    }
 }
 
 /// Tells when the parent has gone: it holds the other end of our standard input, and nothing else
 /// tells of its death in time.
 fn parent_gone() -> Result<oneshot::Receiver<()>, Failure> {
     let (gone, told) = oneshot::channel();
-    // A thread of its own: one of the runtime's would keep the runtime from ending.
-    std::thread::Builder::new().name("parent".into()).spawn(move || {
-        let mut input = std::io::stdin().lock();
-        let mut ignored = [0; 64];
-        while matches!(input.read(&mut ignored), Ok(1..)) {}
-        let _ = gone.send(());
-    })?;
+    // A thread of its own: one of the runtime's would be held for as long as the process lives.
+    std::thread::Builder::new()
+        .name("parent".into())
+        .spawn(move || {
+            let mut input = std::io::stdin().lock();
+            let mut ignored = [0; 64];
+            while matches!(input.read(&mut ignored), Ok(1..)) {}
+            let _ = gone.send(());
+        })?;
     Ok(told)
 }

@@ -63,7 +63,12 @@ pub(super) enum Event {
         elapsed_ms: f64,
     },
     /// How long a connection takes to somebody who was found: a fresh one, up to its greeting.
-    Connected { address: Address, peer_id: PeerId, transport: String, elapsed_ms: f64 },
+    Connected {
+        address: Address,
+        peer_id: PeerId,
+        transport: String,
+        elapsed_ms: f64,
+    },
     /// The file agent has answered.
     Searched {
         query: Option<String>,
@@ -84,7 +89,13 @@ pub(super) enum Event {
         elapsed_ms: f64,
     },
     /// The pipe has ended.
-    Summarized { documents: usize, bytes: u64, sentences: usize, first_ms: Option<f64>, elapsed_ms: f64 },
+    Summarized {
+        documents: usize,
+        bytes: u64,
+        sentences: usize,
+        first_ms: Option<f64>,
+        elapsed_ms: f64,
+    },
     /// The caller could not go on.
     Failed(Failed),
     /// Every process has ended and everything that they wrote is removed.
@@ -105,8 +116,25 @@ pub(super) struct Failed {
 
 impl From<Failure> for Failed {
     fn from(failure: Failure) -> Self {
-        let Failure { exit, number, message, retryable, certain, hint, peer, .. } = failure;
-        Self { exit: exit as u8, number, message, retryable, certain, hint, peer }
+        let Failure {
+            exit,
+            number,
+            message,
+            retryable,
+            certain,
+            hint,
+            peer,
+            ..
+        } = failure;
+        Self {
+            exit: exit as u8,
+            number,
+            message,
+            retryable,
+            certain,
+            hint,
+            peer,
+        }
     }
 }
 
@@ -122,14 +150,34 @@ impl From<Failed> for Failure {
             Exit::Busy,
             Exit::Interrupted,
         ];
-        let Failed { exit, number, message, retryable, certain, hint, peer } = failed;
-        let exit = EXITS.into_iter().find(|known| *known as u8 == exit).unwrap_or(Exit::Internal);
+        let Failed {
+            exit,
+            number,
+            message,
+            retryable,
+            certain,
+            hint,
+            peer,
+        } = failed;
+        let exit = EXITS
+            .into_iter()
+            .find(|known| *known as u8 == exit)
+            .unwrap_or(Exit::Internal);
         let code = match (exit, number.and_then(ErrorCode::from_number)) {
             (_, Some(code)) => code.name(),
             (Exit::Usage, None) => "usage",
             (_, None) => ErrorCode::Internal.name(),
         };
-        Self { exit, code, number, message, retryable, certain, hint, peer }
+        Self {
+            exit,
+            code,
+            number,
+            message,
+            retryable,
+            certain,
+            hint,
+            peer,
+        }
     }
 }
 

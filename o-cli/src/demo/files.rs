@@ -9,7 +9,7 @@ use o_node::Methods;
 use super::{
     library::Library,
     search::{MAX_HITS, search},
-    wire::{READ, ReadParams, SEARCH, SearchParams, Piece},
+    wire::{Piece, READ, ReadParams, SEARCH, SearchParams},
 };
 
 /// Longest text of a piece, in bytes.
@@ -44,7 +44,9 @@ pub(super) fn methods(library: Library) -> Methods {
 async fn read(library: Arc<Library>, path: String) -> Vec<Result<Piece, CallError>> {
     let document = path.clone();
     let text = blocking(move || {
-        library.read(&path).map_err(|error| CallError::failed(format!("{path}: {error}")))
+        library
+            .read(&path)
+            .map_err(|error| CallError::failed(format!("{path}: {error}")))
     });
     match text.await {
         Ok(text) => pieces(&document, &text).into_iter().map(Ok).collect(),
@@ -59,7 +61,11 @@ fn pieces(document: &str, text: &str) -> Vec<Piece> {
     loop {
         let (part, after) = rest.split_at(rest.floor_char_boundary(PIECE));
         let last = after.is_empty();
-        pieces.push(Piece { document: document.to_owned(), text: part.to_owned(), last });
+        pieces.push(Piece {
+            document: document.to_owned(),
+            text: part.to_owned(),
+            last,
+        });
         if last {
             return pieces;
         }
@@ -72,7 +78,11 @@ pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, CallError> + Send + 'static,
 ) -> Result<T, CallError> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| Err(CallError::Internal { message: error.to_string() }))
+    done.unwrap_or_else(|error| {
+        Err(CallError::Internal {
+            message: error.to_string(),
+        })
+    })
 }
 
 #[cfg(test)]
@@ -85,7 +95,13 @@ mod tests {
             let text: String = "aé".chars().cycle().take(length).collect();
             let pieces = pieces("d", &text);
             assert!(pieces.iter().all(|piece| piece.text.len() <= PIECE));
-            assert_eq!(pieces.iter().map(|piece| piece.text.as_str()).collect::<String>(), text);
+            assert_eq!(
+                pieces
+                    .iter()
+                    .map(|piece| piece.text.as_str())
+                    .collect::<String>(),
+                text
+            );
             let last: Vec<_> = pieces.iter().map(|piece| piece.last).collect();
             assert_eq!(last.iter().filter(|last| **last).count(), 1);
             assert_eq!(last.last(), Some(&true));

@@ -101,7 +101,11 @@ impl Library {
     /// If there is nothing at `path`.
     pub(super) fn open(path: &Path, limits: Limits) -> io::Result<Self> {
         let root = path.canonicalize()?;
-        Ok(Self { root, limits, listed: Mutex::default() })
+        Ok(Self {
+            root,
+            limits,
+            listed: Mutex::default(),
+        })
     }
 
     pub(super) fn limits(&self) -> &Limits {
@@ -161,7 +165,11 @@ impl Library {
     /// # Errors
     /// What is no text of a moderate size under the root is not read.
     pub(super) fn read(&self, name: &str) -> Result<String, ReadError> {
-        let listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let listed = self
+            .listed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         let listed = listed.unwrap_or_else(|| self.list());
         if !listed.paths.contains(name) {
             return Err(ReadError::NotListed);
@@ -191,7 +199,9 @@ impl Library {
     /// somebody may have put a link where a file or directory was.
     fn path_of(&self, name: &str) -> Option<PathBuf> {
         let below = Path::new(name);
-        let plain = below.components().all(|part| matches!(part, Component::Normal(_)));
+        let plain = below
+            .components()
+            .all(|part| matches!(part, Component::Normal(_)));
         let path = match self.root.is_file() {
             true => self.root.clone(),
             false => self.root.join(below),

@@ -1,6 +1,7 @@
 //! The parent's side of the demo's processes: starting, listening to and ending them.
 
 use std::{
+    ffi::OsString,
     fs, io,
     path::{Path, PathBuf},
     process::Stdio,
@@ -39,7 +40,10 @@ impl Stage {
     /// # Errors
     /// If it cannot be made.
     pub(super) fn new(name: &str) -> io::Result<Self> {
-        Ok(Self { processes: Vec::new(), directory: Directory::new(name)? })
+        Ok(Self {
+            processes: Vec::new(),
+            directory: Directory::new(name)?,
+        })
     }
 
     pub(super) fn directory(&self) -> &Path {
@@ -53,19 +57,26 @@ impl Stage {
     pub(super) fn start(
         &mut self,
         role: Role,
-        flags: Vec<std::ffi::OsString>,
+        flags: Vec<OsString>,
     ) -> Result<&mut Process, Failure> {
         let failed = |error: io::Error| {
-            Failure::internal(format!("the {} process cannot be started: {error}", role.name()))
+            Failure::internal(format!(
+                "the {} process cannot be started: {error}",
+                role.name()
+            ))
         };
         let process = Process::start(role, flags).map_err(failed)?;
         self.processes.push(process);
-        self.processes.last_mut().ok_or_else(|| Failure::internal("no process"))
+        self.processes
+            .last_mut()
+            .ok_or_else(|| Failure::internal("no process"))
     }
 
     /// Those in these roles, in the order of their start.
     pub(super) fn with(&mut self, roles: &[Role]) -> impl Iterator<Item = &mut Process> {
-        self.processes.iter_mut().filter(|process| roles.contains(&process.role))
+        self.processes
+            .iter_mut()
+            .filter(|process| roles.contains(&process.role))
     }
 
     /// Ends every process and removes the directory. Returns how many there were.
@@ -111,19 +122,29 @@ pub(super) struct Process {
 }
 
 impl Process {
-    fn start(role: Role, flags: Vec<std::ffi::OsString>) -> io::Result<Self> {
+    fn start(role: Role, flags: Vec<OsString>) -> io::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("demo").args(flags).kill_on_drop(true);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         // Ctrl-C goes to this process alone, which then ends the others in good order.
         #[cfg(unix)]
         command.process_group(0);
         let mut child = command.spawn()?;
-        let (stdout, stderr) = child.stdout.take().zip(child.stderr.take()).ok_or_else(|| {
-            io::Error::other("the system gave no pipes")
-        })?;
+        let (stdout, stderr) = child
+            .stdout
+            .take()
+            .zip(child.stderr.take())
+            .ok_or_else(|| io::Error::other("the system gave no pipes"))?;
         let events = BufReader::new(stdout).lines();
-        Ok(Self { role, child, events, stderr: tokio::spawn(keep(stderr)) })
+        Ok(Self {
+            role,
+            child,
+            events,
+            stderr: tokio::spawn(keep(stderr)),
+        })
     }
 
     /// The next thing that happens there; nothing once it has ended well.
@@ -146,7 +167,9 @@ impl Process {
             return self.ended().await.map(|()| None);
         };
         let event = serde_json::from_str(&line);
-        event.map(Some).map_err(|error| Failure::internal(format!("the {role} process: {error}")))
+        event
+            .map(Some)
+            .map_err(|error| Failure::internal(format!("the {role} process: {error}")))
     }
 
     /// Why it has ended.
@@ -167,7 +190,10 @@ impl Process {
     /// Lets it end by closing its standard input, and kills it if it does not.
     async fn end(&mut self) {
         drop(self.child.stdin.take());
-        if !matches!(tokio::time::timeout(END, self.child.wait()).await, Ok(Ok(_))) {
+        if !matches!(
+            tokio::time::timeout(END, self.child.wait()).await,
+            Ok(Ok(_))
+        ) {
             tracing::warn!(role = self.role.name(), "killed");
             let _ = self.child.kill().await;
         }

@@ -65,7 +65,10 @@ impl Ranking {
             if picked.len() == most {
                 break;
             }
-            if picked.iter().all(|other| self.similarity[candidate * count + other] < SAME) {
+            if picked
+                .iter()
+                .all(|other| self.similarity[candidate * count + other] < SAME)
+            {
                 picked.push(candidate);
             }
         }
@@ -96,10 +99,19 @@ fn vectors<S: AsRef<str>>(sentences: &[S]) -> Vec<Vector> {
     // A word of every sentence still counts a little, so that two sentences alone can be similar.
     let rarity = |number: usize| (1.0 + all / in_sentences[number] as f64).ln();
     let weigh = |count: BTreeMap<usize, f64>| {
-        let weighed: Vector =
-            count.into_iter().map(|(number, times)| (number, times * rarity(number))).collect();
-        let length = weighed.iter().map(|(_, weight)| weight * weight).sum::<f64>().sqrt();
-        weighed.into_iter().map(|(number, weight)| (number, weight / length)).collect()
+        let weighed: Vector = count
+            .into_iter()
+            .map(|(number, times)| (number, times * rarity(number)))
+            .collect();
+        let length = weighed
+            .iter()
+            .map(|(_, weight)| weight * weight)
+            .sum::<f64>()
+            .sqrt();
+        weighed
+            .into_iter()
+            .map(|(number, weight)| (number, weight / length))
+            .collect()
     };
     counts.into_iter().map(weigh).collect()
 }
@@ -132,14 +144,20 @@ fn walk(similarity: &[f64], count: usize) -> Vec<f64> {
     let mut scores = vec![anywhere; count];
     for _ in 0..MAX_STEPS {
         // A sentence without edges leads anywhere.
-        let stranded: f64 =
-            scores.iter().zip(&degrees).filter(|(_, d)| **d == 0.0).map(|(s, _)| s).sum();
+        let stranded: f64 = scores
+            .iter()
+            .zip(&degrees)
+            .filter(|(_, d)| **d == 0.0)
+            .map(|(s, _)| s)
+            .sum();
         let start = (1.0 - DAMPING) * anywhere + DAMPING * stranded * anywhere;
         let mut next = vec![start; count];
         for ((row, degree), score) in rows.iter().zip(&degrees).zip(&scores) {
             if *degree > 0.0 {
                 let share = DAMPING * score / degree;
-                next.iter_mut().zip(*row).for_each(|(next, weight)| *next += share * weight);
+                next.iter_mut()
+                    .zip(*row)
+                    .for_each(|(next, weight)| *next += share * weight);
             }
         }
         let change: f64 = next.iter().zip(&scores).map(|(a, b)| (a - b).abs()).sum();
@@ -181,8 +199,12 @@ mod tests {
 
     #[test]
     fn scores_are_a_distribution_whatever_the_text() {
-        let long: Vec<String> = (0..400).map(|i| format!("word{} word{} common", i % 7, i % 11)).collect();
-        let odd: Vec<String> = ["", "the of and", "same same", "same same", "é"].map(String::from).into();
+        let long: Vec<String> = (0..400)
+            .map(|i| format!("word{} word{} common", i % 7, i % 11))
+            .collect();
+        let odd: Vec<String> = ["", "the of and", "same same", "same same", "é"]
+            .map(String::from)
+            .into();
         for text in [long, odd, vec![String::new()]] {
             let ranking = Ranking::of(&text);
             assert_eq!(ranking.scores().len(), text.len().min(MAX_SENTENCES));

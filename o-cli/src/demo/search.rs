@@ -17,7 +17,14 @@ pub(super) const MAX_HITS: usize = 50;
 
 /// Names of files that are about the project rather than of it.
 const FORMALITIES: [&str; 9] = [
-    "authors", "changelog", "changes", "code_of_conduct", "copying", "copyright", "license", "notice",
+    "authors",
+    "changelog",
+    "changes",
+    "code_of_conduct",
+    "copying",
+    "copyright",
+    "license",
+    "notice",
     "requirements",
 ];
 
@@ -26,15 +33,28 @@ pub(super) fn search(library: &Library, params: &SearchParams) -> Found {
     let limit = params.limit.clamp(1, MAX_HITS);
     let query: BTreeSet<String> = params.query.iter().flat_map(|query| words(query)).collect();
     let listing = library.list();
-    let mut names: Vec<(f64, &String)> =
-        listing.paths.iter().map(|name| (importance(name), name)).collect();
+    let mut names: Vec<(f64, &String)> = listing
+        .paths
+        .iter()
+        .map(|name| (importance(name), name))
+        .collect();
     // The sort is stable: of equals the first by name wins.
     names.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let mut search = Search { query: &query, library, found: Found::default(), read: 0, texts: Vec::new() };
+    let mut search = Search {
+        query: &query,
+        library,
+        found: Found::default(),
+        read: 0,
+        texts: Vec::new(),
+    };
     search.found.files = listing.paths.len();
     search.found.truncated = listing.truncated;
     // Without a query the order is known: it ends with enough texts.
-    let enough = if params.query.is_some() { usize::MAX } else { limit };
+    let enough = if params.query.is_some() {
+        usize::MAX
+    } else {
+        limit
+    };
     search.read_all(&names, enough);
     let mut found = search.ranked(params.query.is_some());
     found.hits.truncate(limit);
@@ -48,7 +68,12 @@ fn importance(name: &str) -> f64 {
     let depth = name.matches('/').count() as f64;
     let kind = match stem {
         "readme" => 3.0,
-        _ if FORMALITIES.iter().any(|formality| stem.starts_with(formality)) => 0.1,
+        _ if FORMALITIES
+            .iter()
+            .any(|formality| stem.starts_with(formality)) =>
+        {
+            0.1
+        }
         _ if leaf.ends_with(".lock") => 0.0,
         _ => 1.0,
     };
@@ -106,7 +131,13 @@ impl<'a> Search<'a> {
                 }
             }
         }
-        Text { name, importance, bytes: text.len(), words: count, times }
+        Text {
+            name,
+            importance,
+            bytes: text.len(),
+            words: count,
+            times,
+        }
     }
 
     /// The files with a score, the best first.
@@ -119,7 +150,11 @@ impl<'a> Search<'a> {
         let count = self.texts.len() as f64;
         let average = self.texts.iter().map(|text| text.words).sum::<f64>() / count.max(1.0);
         let rarity = |word: &String| {
-            let having = self.texts.iter().filter(|text| text.times.contains_key(word)).count() as f64;
+            let having = self
+                .texts
+                .iter()
+                .filter(|text| text.times.contains_key(word))
+                .count() as f64;
             (1.0 + (count - having + 0.5) / (having + 0.5)).ln()
         };
         let rarities: HashMap<&String, f64> = self.query.iter().map(|w| (w, rarity(w))).collect();
@@ -131,7 +166,12 @@ impl<'a> Search<'a> {
             let weigh = |(word, times): (&String, &f64)| {
                 rarities.get(word).unwrap_or(&0.0) * times * (SATURATION + 1.0) / (times + norm)
             };
-            let sum: f64 = self.query.iter().filter_map(|w| text.times.get_key_value(w)).map(weigh).sum();
+            let sum: f64 = self
+                .query
+                .iter()
+                .filter_map(|w| text.times.get_key_value(w))
+                .map(weigh)
+                .sum();
             sum * if is_prose(text.name) { 1.0 } else { 0.4 }
         };
         let hits = self.texts.iter().map(|text| Hit {
@@ -177,14 +217,23 @@ mod tests {
     }
 
     fn find(library: &Library, query: Option<&str>, limit: usize) -> Found {
-        search(library, &SearchParams { query: query.map(str::to_owned), limit })
+        search(
+            library,
+            &SearchParams {
+                query: query.map(str::to_owned),
+                limit,
+            },
+        )
     }
 
     #[test]
     fn without_a_query_the_documents_come_first() {
         let (_dir, library) = library();
         let found = find(&library, None, 9);
-        assert_eq!(paths(&found), ["README.md", "docs/pears.md", "LICENSE", "src/apple.rs"]);
+        assert_eq!(
+            paths(&found),
+            ["README.md", "docs/pears.md", "LICENSE", "src/apple.rs"]
+        );
         assert_eq!((found.files, found.searched, found.skipped), (6, 4, 2));
         assert_eq!(paths(&find(&library, None, 1)), ["README.md"]);
     }
@@ -192,19 +241,28 @@ mod tests {
     #[test]
     fn a_query_finds_what_is_about_it() {
         let (_dir, library) = library();
-        assert_eq!(paths(&find(&library, Some("pear"), 9)), ["docs/pears.md", "README.md"]);
+        assert_eq!(
+            paths(&find(&library, Some("pear"), 9)),
+            ["docs/pears.md", "README.md"]
+        );
         let found = find(&library, Some("apples falling"), 9);
         assert_eq!(found.hits.len(), 3);
         assert!(found.hits.is_sorted_by(|a, b| a.score >= b.score));
         for nothing in ["zebra", "", "the of and"] {
-            assert!(find(&library, Some(nothing), 9).hits.is_empty(), "{nothing}");
+            assert!(
+                find(&library, Some(nothing), 9).hits.is_empty(),
+                "{nothing}"
+            );
         }
     }
 
     #[test]
     fn a_search_reads_no_more_than_it_may() {
         let (dir, _) = library();
-        let limits = Limits { total_bytes: 10, ..Limits::default() };
+        let limits = Limits {
+            total_bytes: 10,
+            ..Limits::default()
+        };
         let found = find(&Library::open(dir.path(), limits).unwrap(), Some("pear"), 9);
         assert!(found.truncated);
         assert_eq!(found.searched, 1);

@@ -16,9 +16,14 @@ const ABBREVIATIONS: [&str; 18] = [
 
 /// Whether a file of this name is written for people, by its extension; without one it is.
 pub(super) fn is_prose(name: &str) -> bool {
-    let extension = Path::new(name).extension().and_then(|e| e.to_str()).unwrap_or("txt");
+    let extension = Path::new(name)
+        .extension()
+        .and_then(|e| e.to_str())
+        .unwrap_or("txt");
     let prose = ["adoc", "markdown", "md", "mdx", "org", "rst", "text", "txt"];
-    prose.iter().any(|known| extension.eq_ignore_ascii_case(known))
+    prose
+        .iter()
+        .any(|known| extension.eq_ignore_ascii_case(known))
 }
 
 /// The sentences of a document, each as it stands there but for line breaks and runs of spaces.
@@ -26,8 +31,16 @@ pub(super) fn is_prose(name: &str) -> bool {
 /// Headings, code blocks, tables and markup lines are left out. Of a file that is not
 /// [prose](is_prose) only line comments are read.
 pub(super) fn sentences(name: &str, text: &str) -> Vec<String> {
-    let paragraphs = if is_prose(name) { prose(text) } else { comments(text) };
-    paragraphs.iter().flat_map(|paragraph| split(paragraph)).filter(|s| reads_well(s)).collect()
+    let paragraphs = if is_prose(name) {
+        prose(text)
+    } else {
+        comments(text)
+    };
+    paragraphs
+        .iter()
+        .flat_map(|paragraph| split(paragraph))
+        .filter(|s| reads_well(s))
+        .collect()
 }
 
 /// Paragraphs in the making: lines are joined until something ends one.
@@ -91,11 +104,15 @@ fn is_markup(line: &str) -> bool {
 
 /// The text of a list's item, if the line begins one.
 fn list_item(line: &str) -> Option<&str> {
-    let bullet = ["- ", "* ", "+ ", "• "].iter().find_map(|bullet| line.strip_prefix(bullet));
+    let bullet = ["- ", "* ", "+ ", "• "]
+        .iter()
+        .find_map(|bullet| line.strip_prefix(bullet));
     bullet.or_else(|| {
         let rest = line.trim_start_matches(|c: char| c.is_ascii_digit());
         let numbered = rest.len() < line.len();
-        rest.strip_prefix(". ").or(rest.strip_prefix(") ")).filter(|_| numbered)
+        rest.strip_prefix(". ")
+            .or(rest.strip_prefix(") "))
+            .filter(|_| numbered)
     })
 }
 
@@ -105,7 +122,10 @@ fn comments(text: &str) -> Vec<String> {
     let mut fenced = false;
     for line in text.lines() {
         let line = line.trim();
-        let comment = MARKS.iter().find_map(|mark| line.strip_prefix(mark)).map(str::trim);
+        let comment = MARKS
+            .iter()
+            .find_map(|mark| line.strip_prefix(mark))
+            .map(str::trim);
         match comment {
             Some(comment) if comment.starts_with("```") => {
                 fenced = !fenced;
@@ -157,11 +177,17 @@ fn split(paragraph: &str) -> Vec<String> {
 }
 
 fn is_closing(c: char) -> bool {
-    matches!(c, '.' | '!' | '?' | '"' | '\'' | ')' | ']' | '*' | '_' | '`' | '”' | '’' | '»')
+    matches!(
+        c,
+        '.' | '!' | '?' | '"' | '\'' | ')' | ']' | '*' | '_' | '`' | '”' | '’' | '»'
+    )
 }
 
 fn begins_sentence(text: &str) -> bool {
-    let first = text.trim_start_matches(['"', '\'', '(', '[', '*', '_', '“', '‘', '«']).chars().next();
+    let first = text
+        .trim_start_matches(['"', '\'', '(', '[', '*', '_', '“', '‘', '«'])
+        .chars()
+        .next();
     first.is_some_and(|c| c == '`' || c.is_numeric() || c.is_alphabetic() && !c.is_lowercase())
 }
 
@@ -177,10 +203,15 @@ fn is_abbreviation(before: &str) -> bool {
 fn reads_well(sentence: &str) -> bool {
     let words = sentence.split(' ').count();
     let chars = sentence.chars().count();
-    let plain = sentence.chars().filter(|c| c.is_alphabetic() || *c == ' ').count();
+    let plain = sentence
+        .chars()
+        .filter(|c| c.is_alphabetic() || *c == ' ')
+        .count();
     // Scripts without spaces have few "words"; there the length speaks.
     let unspaced = chars >= 12 && !sentence.is_ascii() && words * 12 < chars;
-    let complete = sentence.trim_end_matches(is_quote).ends_with(['.', '!', '?', '…', '。', '！', '？']);
+    let complete = sentence
+        .trim_end_matches(is_quote)
+        .ends_with(['.', '!', '?', '…', '。', '！', '？']);
     chars <= MAX_CHARS
         && (WORDS.contains(&words) || unspaced)
         && plain * 4 >= chars * 3
@@ -224,7 +255,10 @@ mod tests {
             /// Waits for the first answer\n/// of any peer.\n/// ```\n/// let no_code_please = true;\n/// ```\n";
         assert_eq!(
             sentences("main.rs", text),
-            ["The node starts here and stops there.", "Waits for the first answer of any peer."]
+            [
+                "The node starts here and stops there.",
+                "Waits for the first answer of any peer."
+            ]
         );
     }
 
@@ -241,21 +275,47 @@ mod tests {
                 "Yes, that is how it was.",
             ]
         );
-        assert_eq!(split("一つ目の文。二つ目の文。"), ["一つ目の文。", "二つ目の文。"]);
+        assert_eq!(
+            split("一つ目の文。二つ目の文。"),
+            ["一つ目の文。", "二つ目の文。"]
+        );
     }
 
     #[test]
     fn what_nobody_would_read_is_left_out() {
-        for line in ["Too short.", "a1 = b2 * (c3 - d4) / e5 + f6 ^ g7.", "no stop and only six words"] {
+        for line in [
+            "Too short.",
+            "a1 = b2 * (c3 - d4) / e5 + f6 ^ g7.",
+            "no stop and only six words",
+        ] {
             assert_eq!(sentences("x.txt", line), Vec::<String>::new(), "{line}");
         }
-        assert_eq!(sentences("x.txt", &"word ".repeat(5000)), Vec::<String>::new());
-        assert_eq!(sentences("x.txt", "one line of notes without any full stop").len(), 1);
+        assert_eq!(
+            sentences("x.txt", &"word ".repeat(5000)),
+            Vec::<String>::new()
+        );
+        assert_eq!(
+            sentences("x.txt", "one line of notes without any full stop").len(),
+            1
+        );
     }
 
     #[test]
     fn any_text_is_survived() {
-        for text in ["", ".", "...", "?!", "```", "é.É", "\u{feff}\r\n.\r\n", "[", "- ", "1) ", "// ", "「。」。"] {
+        for text in [
+            "",
+            ".",
+            "...",
+            "?!",
+            "```",
+            "é.É",
+            "\u{feff}\r\n.\r\n",
+            "[",
+            "- ",
+            "1) ",
+            "// ",
+            "「。」。",
+        ] {
             for name in ["a.md", "a.rs", ""] {
                 sentences(name, text);
             }

@@ -23,7 +23,10 @@ pub(super) struct Show<'a> {
 
 impl<'a> Show<'a> {
     pub(super) fn new(output: &'a Output) -> Self {
-        Self { output, heading: None }
+        Self {
+            output,
+            heading: None,
+        }
     }
 
     /// # Errors
@@ -40,12 +43,26 @@ impl<'a> Show<'a> {
             Event::Started { path, network } => self.started(path, network),
             Event::Ready { .. } => self.ready(event),
             Event::Found { .. } => self.found(event),
-            Event::Connected { address, transport, elapsed_ms, .. } => {
+            Event::Connected {
+                address,
+                transport,
+                elapsed_ms,
+                ..
+            } => {
                 let text = format!("to {address} over {transport}, up to its greeting");
                 self.step("connect", text, *elapsed_ms)
             }
-            Event::Searched { query, hits, files, truncated, elapsed_ms, .. } => {
-                let about = query.as_ref().map_or(String::new(), |query| format!(" about \"{query}\""));
+            Event::Searched {
+                query,
+                hits,
+                files,
+                truncated,
+                elapsed_ms,
+                ..
+            } => {
+                let about = query
+                    .as_ref()
+                    .map_or(String::new(), |query| format!(" about \"{query}\""));
                 let bytes = hits.iter().map(|hit| hit.bytes as u64).sum();
                 let more = if *truncated { "more than " } else { "" };
                 let (files, size) = (count(*files, "file"), size(bytes));
@@ -53,11 +70,21 @@ impl<'a> Show<'a> {
                 let text = format!("o://demo/files chose {hits} of {more}{files}{about}, {size}");
                 self.step("search", text, *elapsed_ms)
             }
-            Event::Sentence { document, sentence, overall, .. } => {
-                self.sentence(document, sentence, *overall)
-            }
-            Event::Summarized { documents, bytes, sentences, first_ms, elapsed_ms } => {
-                let first = first_ms.map_or(String::new(), |ms| format!(", the first after {ms:.0} ms"));
+            Event::Sentence {
+                document,
+                sentence,
+                overall,
+                ..
+            } => self.sentence(document, sentence, *overall),
+            Event::Summarized {
+                documents,
+                bytes,
+                sentences,
+                first_ms,
+                elapsed_ms,
+            } => {
+                let first =
+                    first_ms.map_or(String::new(), |ms| format!(", the first after {ms:.0} ms"));
                 let files = count(*documents, "file");
                 let (size, sentences) = (size(*bytes), count(*sentences, "sentence"));
                 self.output.line("")?;
@@ -67,13 +94,19 @@ impl<'a> Show<'a> {
                 self.step("pipe", text, *elapsed_ms)
             }
             Event::Failed(_) => Ok(()),
-            Event::Done { processes, elapsed_ms } => self.done(*processes, *elapsed_ms),
+            Event::Done {
+                processes,
+                elapsed_ms,
+            } => self.done(*processes, *elapsed_ms),
         }
     }
 
     fn started(&self, path: &str, network: &str) -> Result<(), Failure> {
         let output = self.output;
-        output.line(output.paint(Style::Bold, format!("Agents that find and call each other, on {path}")))?;
+        output.line(output.paint(
+            Style::Bold,
+            format!("Agents that find and call each other, on {path}"),
+        ))?;
         let text = format!(
             "Four processes, each with a key of its own, over encrypted TCP on 127.0.0.1; network {network}."
         );
@@ -82,7 +115,16 @@ impl<'a> Show<'a> {
     }
 
     fn ready(&self, event: &Event) -> Result<(), Failure> {
-        let Event::Ready { role, pid, peer_id, address, capabilities, listen, elapsed_ms } = event else {
+        let Event::Ready {
+            role,
+            pid,
+            peer_id,
+            address,
+            capabilities,
+            listen,
+            elapsed_ms,
+        } = event
+        else {
             return Ok(());
         };
         let does = match (role, address) {
@@ -96,20 +138,37 @@ impl<'a> Show<'a> {
         };
         let place = listen.first().map_or("listens nowhere".to_owned(), place);
         let process = format!("pid {pid}, peer {}, {place}", peer_id.short());
-        let text = format!("{does} {}", self.output.paint(Style::Dim, format!("({process})")));
+        let text = format!(
+            "{does} {}",
+            self.output.paint(Style::Dim, format!("({process})"))
+        );
         self.step(role.name(), text, *elapsed_ms)
     }
 
     fn found(&self, event: &Event) -> Result<(), Failure> {
-        let Event::Found { capability, address, peer_id, addresses, source, confirmed, elapsed_ms, .. } =
-            event
+        let Event::Found {
+            capability,
+            address,
+            peer_id,
+            addresses,
+            source,
+            confirmed,
+            elapsed_ms,
+            ..
+        } = event
         else {
             return Ok(());
         };
-        let by = if *confirmed { ", confirmed by its key" } else { "" };
+        let by = if *confirmed {
+            ", confirmed by its key"
+        } else {
+            ""
+        };
         let place = addresses.first().map(place).unwrap_or_default();
         let (peer, source) = (peer_id.short(), source.join(", "));
-        let peer = self.output.paint(Style::Dim, format!("({peer} at {place})"));
+        let peer = self
+            .output
+            .paint(Style::Dim, format!("({peer} at {place})"));
         let text = format!("{capability} → {address} through {source}{by} {peer}");
         self.step("find", text, *elapsed_ms)
     }
@@ -128,7 +187,10 @@ impl<'a> Show<'a> {
             output.line(format!("{begin}{line}"))?;
         }
         match overall {
-            true => output.line(format!("    {}", output.paint(Style::Dim, visible(document)))),
+            true => output.line(format!(
+                "    {}",
+                output.paint(Style::Dim, visible(document))
+            )),
             false => Ok(()),
         }
     }
@@ -140,7 +202,10 @@ impl<'a> Show<'a> {
         output.line("")?;
         output.line(output.paint(Style::Bold, "Next"))?;
         for (command, what) in [
-            ("o demo ~/Documents --query \"words of yours\"", "the same on files of your own"),
+            (
+                "o demo ~/Documents --query \"words of yours\"",
+                "the same on files of your own",
+            ),
             ("o serve o://try/echo", "an agent; in another terminal:"),
             ("o call o://try/echo echo '\"hello\"'", "call it"),
         ] {
@@ -157,7 +222,11 @@ impl<'a> Show<'a> {
             ms => format!("{ms:.0} ms"),
         };
         let name = output.paint(Style::Bold, format_args!("{name:<8}"));
-        output.line(format!("{tick} {name} {} {}", visible_line(&text.to_string()), output.paint(Style::Dim, format_args!("· {time}"))))
+        output.line(format!(
+            "{tick} {name} {} {}",
+            visible_line(&text.to_string()),
+            output.paint(Style::Dim, format_args!("· {time}"))
+        ))
     }
 }
 
@@ -168,7 +237,11 @@ fn visible_line(text: &str) -> String {
 
 /// A transport address without its peer.
 fn place(address: &TransportAddr) -> String {
-    address.without_peer().as_ref().unwrap_or(address).to_string()
+    address
+        .without_peer()
+        .as_ref()
+        .unwrap_or(address)
+        .to_string()
 }
 
 fn count(number: usize, of: &str) -> String {
@@ -229,7 +302,10 @@ mod tests {
 
     #[test]
     fn marks_are_taken_off() {
-        assert_eq!(plain("**Bold** and `code` in [a link](to/it.md)."), "Bold and code in a link.");
+        assert_eq!(
+            plain("**Bold** and `code` in [a link](to/it.md)."),
+            "Bold and code in a link."
+        );
         assert_eq!(plain("![x](y) [a](b) and [c](d"), "!x a and [c](d");
         assert_eq!(plain("odd ]( brackets](x)"), "odd ]( brackets](x)");
         assert_eq!(plain("a[0](x)é"), "a0é");
@@ -237,7 +313,10 @@ mod tests {
 
     #[test]
     fn lines_are_not_too_long() {
-        assert_eq!(wrapped("one two  three\nfour", 9), ["one two", "three", "four"]);
+        assert_eq!(
+            wrapped("one two  three\nfour", 9),
+            ["one two", "three", "four"]
+        );
         assert_eq!(wrapped("a verylongword b", 5), ["a", "verylongword", "b"]);
     }
 }

@@ -40,7 +40,10 @@ fn summarize<S>(pieces: S) -> impl Stream<Item = Result<Picked, CallError>> + Se
 where
     S: Stream<Item = Result<Piece, CallError>> + Send + 'static,
 {
-    let summary = Summary { pieces: Box::pin(pieces), ..Summary::default() };
+    let summary = Summary {
+        pieces: Box::pin(pieces),
+        ..Summary::default()
+    };
     stream::try_unfold(summary, |mut summary| async move {
         let next = summary.next().await?;
         Ok(next.map(|picked| (picked, summary)))
@@ -94,13 +97,21 @@ impl Summary {
     }
 
     async fn take(&mut self, piece: Piece) -> Result<(), CallError> {
-        if self.open.as_ref().is_some_and(|(name, _)| *name != piece.document) {
+        if self
+            .open
+            .as_ref()
+            .is_some_and(|(name, _)| *name != piece.document)
+        {
             self.close().await?;
         }
-        let (_, text) = self.open.get_or_insert_with(|| (piece.document, String::new()));
+        let (_, text) = self
+            .open
+            .get_or_insert_with(|| (piece.document, String::new()));
         text.push_str(&piece.text);
         if text.len() > MAX_DOCUMENT {
-            return Err(CallError::TooLarge { what: format!("a document over {MAX_DOCUMENT} bytes") });
+            return Err(CallError::TooLarge {
+                what: format!("a document over {MAX_DOCUMENT} bytes"),
+            });
         }
         if piece.last {
             self.close().await?;
@@ -115,13 +126,19 @@ impl Summary {
         };
         self.documents += 1;
         if self.documents > MAX_DOCUMENTS {
-            return Err(CallError::TooLarge { what: format!("more than {MAX_DOCUMENTS} documents") });
+            return Err(CallError::TooLarge {
+                what: format!("more than {MAX_DOCUMENTS} documents"),
+            });
         }
         let (picked, shortlist) = blocking(move || {
             let sentences = sentences(&document, &text);
             let ranking = Ranking::of(&sentences);
             let named = |index: usize| Some((document.clone(), sentences.get(index)?.clone()));
-            let shortlist: Vec<_> = ranking.best(SHORTLISTED).into_iter().filter_map(named).collect();
+            let shortlist: Vec<_> = ranking
+                .best(SHORTLISTED)
+                .into_iter()
+                .filter_map(named)
+                .collect();
             Ok((pick(&ranking, PER_DOCUMENT, false, named), shortlist))
         })
         .await?;
@@ -140,7 +157,9 @@ impl Summary {
         let picked = blocking(move || {
             let texts: Vec<&String> = shortlist.iter().map(|(_, sentence)| sentence).collect();
             let ranking = Ranking::of(&texts);
-            Ok(pick(&ranking, OVERALL, true, |index| shortlist.get(index).cloned()))
+            Ok(pick(&ranking, OVERALL, true, |index| {
+                shortlist.get(index).cloned()
+            }))
         })
         .await?;
         self.ready.extend(picked);
@@ -157,7 +176,13 @@ fn pick(
     let scores = ranking.scores();
     let picked = ranking.best(most).into_iter().filter_map(|index| {
         let ((document, sentence), score) = (named(index)?, *scores.get(index)?);
-        Some(Picked { document, sentence, score, of: scores.len(), overall })
+        Some(Picked {
+            document,
+            sentence,
+            score,
+            of: scores.len(),
+            overall,
+        })
     });
     picked.collect()
 }
@@ -170,23 +195,46 @@ mod tests {
 
     const ONE: &str = "Agents find each other by capability. Agents call each other by name over the network.\n\
         Nobody needs a server for agents to find each other. It rains in the mountains.";
-    const TWO: &str = "A capability is announced by agents. Agents that have the capability are found by it.";
+    const TWO: &str =
+        "A capability is announced by agents. Agents that have the capability are found by it.";
 
     fn piece(document: &str, text: &str, last: bool) -> Result<Piece, CallError> {
-        Ok(Piece { document: document.into(), text: text.into(), last })
+        Ok(Piece {
+            document: document.into(),
+            text: text.into(),
+            last,
+        })
     }
 
     #[tokio::test]
     async fn sentences_come_from_the_documents_and_all_together_at_the_end() {
         let (begin, end) = ONE.split_at(50);
-        let pieces = [piece("one", begin, false), piece("one", end, true), piece("two", TWO, false)];
+        let pieces = [
+            piece("one", begin, false),
+            piece("one", end, true),
+            piece("two", TWO, false),
+        ];
         let picked: Vec<Picked> = summarize(stream::iter(pieces)).try_collect().await.unwrap();
-        let documents: Vec<_> = picked.iter().map(|p| (p.document.as_str(), p.overall)).collect();
-        assert_eq!(documents[..4], [("one", false), ("one", false), ("two", false), ("two", false)]);
+        let documents: Vec<_> = picked
+            .iter()
+            .map(|p| (p.document.as_str(), p.overall))
+            .collect();
+        assert_eq!(
+            documents[..4],
+            [
+                ("one", false),
+                ("one", false),
+                ("two", false),
+                ("two", false)
+            ]
+        );
         assert!(documents.len() > 4 && documents[4..].iter().all(|(_, overall)| *overall));
         for picked in &picked {
             let text = if picked.document == "one" { ONE } else { TWO };
-            assert!(text.replace('\n', " ").contains(&picked.sentence), "{picked:?}");
+            assert!(
+                text.replace('\n', " ").contains(&picked.sentence),
+                "{picked:?}"
+            );
             assert!(picked.score > 0.0 && picked.score < 1.0 && picked.of > 1);
         }
     }
@@ -203,7 +251,11 @@ mod tests {
         for pieces in [vec![], vec![piece("a", "", true), piece("b", "{}", true)]] {
             assert_eq!(summarize(stream::iter(pieces)).count().await, 0);
         }
-        let pieces = [piece("one", ONE, true), Err(CallError::Cancelled), piece("two", TWO, true)];
+        let pieces = [
+            piece("one", ONE, true),
+            Err(CallError::Cancelled),
+            piece("two", TWO, true),
+        ];
         let mut picked: Vec<_> = summarize(stream::iter(pieces)).collect().await;
         assert_eq!(picked.pop(), Some(Err(CallError::Cancelled)));
         assert_eq!(picked.len(), 2);
@@ -212,7 +264,9 @@ mod tests {
     #[tokio::test]
     async fn a_document_is_not_kept_without_end() {
         let half = "word ".repeat(MAX_DOCUMENT / 8);
-        let pieces = (0..3).map(|_| piece("endless", &half, false)).collect::<Vec<_>>();
+        let pieces = (0..3)
+            .map(|_| piece("endless", &half, false))
+            .collect::<Vec<_>>();
         let picked: Vec<_> = summarize(stream::iter(pieces)).collect().await;
         assert!(matches!(picked[..], [Err(CallError::TooLarge { .. })]));
     }

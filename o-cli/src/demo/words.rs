@@ -25,7 +25,10 @@ fn singular(mut word: String) -> String {
     } else if ends("es", &["aes", "ees", "oes"]) || ends("s", &["us", "ss", "'s"]) {
         word.truncate(word.len() - 1);
     } else if ends("'s", &[]) || ends("’s", &[]) {
-        let kept = word.trim_end_matches('s').trim_end_matches(['\'', '’']).len();
+        let kept = word
+            .trim_end_matches('s')
+            .trim_end_matches(['\'', '’'])
+            .len();
         word.truncate(kept);
     }
     word
@@ -53,7 +56,8 @@ mod tests {
 
     #[test]
     fn words_are_compared_without_case_plural_and_filler() {
-        let found: Vec<_> = words("The Agents' ADDRESSES, and a query's queries: don't pass x!").collect();
+        let found: Vec<_> =
+            words("The Agents' ADDRESSES, and a query's queries: don't pass x!").collect();
         assert_eq!(found, ["agent", "addresse", "query", "query", "pass"]);
     }
 

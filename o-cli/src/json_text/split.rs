@@ -72,14 +72,15 @@ impl Splitter {
         }
     }
 
-    /// What is left when nothing more arrives: a last word, or half of a value.
+    /// The next value when nothing more arrives: also a last word, or half of a value.
     ///
     /// # Errors
     /// When it is over the limit.
     pub(crate) fn finish(&mut self) -> Result<Option<Bytes>, SplitError> {
-        match self.buffer.is_empty() {
-            true => Ok(None),
-            false => self.cut().map(Some),
+        match self.next()? {
+            None if self.buffer.is_empty() => Ok(None),
+            None => self.cut().map(Some),
+            value => Ok(value),
         }
     }
 

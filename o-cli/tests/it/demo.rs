@@ -71,7 +71,10 @@ async fn up_to(demo: &mut Running, name: &str) -> Vec<Value> {
 }
 
 fn named<'a>(events: &'a [Value], name: &str) -> Vec<&'a Value> {
-    events.iter().filter(|event| event["event"] == name).collect()
+    events
+        .iter()
+        .filter(|event| event["event"] == name)
+        .collect()
 }
 
 fn pid(ready: &Value) -> u32 {
@@ -98,18 +101,32 @@ async fn both_agents_are_found_by_capability_and_piped_into_each_other() {
 
     let ready = named(&events, "ready");
     for different in ["role", "pid", "peer_id"] {
-        assert_eq!((ready.len(), set(&ready, different).len()), (4, 4), "{different} {ready:?}");
+        assert_eq!(
+            (ready.len(), set(&ready, different).len()),
+            (4, 4),
+            "{different} {ready:?}"
+        );
     }
     check_found(&named(&events, "found"), &ready);
     let connected = named(&events, "connected");
     assert_eq!(set(&connected, "address").len(), 2);
-    assert!(connected.iter().all(|event| event["elapsed_ms"].as_f64().unwrap() > 0.0));
+    assert!(
+        connected
+            .iter()
+            .all(|event| event["elapsed_ms"].as_f64().unwrap() > 0.0)
+    );
 
     let searched = named(&events, "searched")[0];
     let hits = searched["hits"].as_array().unwrap();
-    let paths: Vec<_> = hits.iter().map(|hit| hit["path"].as_str().unwrap()).collect();
+    let paths: Vec<_> = hits
+        .iter()
+        .map(|hit| hit["path"].as_str().unwrap())
+        .collect();
     assert_eq!(paths, ["README.md", "docs/harvest.txt"]);
-    assert_eq!((&searched["files"], &searched["skipped"]), (&3.into(), &1.into()));
+    assert_eq!(
+        (&searched["files"], &searched["skipped"]),
+        (&3.into(), &1.into())
+    );
 
     let sentences = named(&events, "sentence");
     check_sentences(&sentences);
@@ -125,11 +142,22 @@ fn check_found(found: &[&Value], ready: &[&Value]) {
     let wanted = [Value::from("files/search"), Value::from("text/summarize")];
     assert_eq!(set(found, "capability"), wanted.iter().collect());
     for found in found {
-        assert!(found["source"].as_array().unwrap().contains(&"dht".into()), "{found}");
+        assert!(
+            found["source"].as_array().unwrap().contains(&"dht".into()),
+            "{found}"
+        );
         assert_eq!(found["confirmed"], true);
-        let host = ready.iter().find(|ready| ready["peer_id"] == found["peer_id"]).unwrap();
+        let host = ready
+            .iter()
+            .find(|ready| ready["peer_id"] == found["peer_id"])
+            .unwrap();
         assert_eq!(host["address"], found["address"]);
-        assert!(host["capabilities"].as_array().unwrap().contains(&found["capability"]));
+        assert!(
+            host["capabilities"]
+                .as_array()
+                .unwrap()
+                .contains(&found["capability"])
+        );
         let place = found["addresses"][0].as_str().unwrap();
         assert!(place.starts_with("/ip4/127.0.0.1/tcp/"), "{place}");
     }
@@ -142,21 +170,43 @@ fn check_sentences(sentences: &[&Value]) {
             "docs/harvest.txt" => HARVEST,
             other => panic!("{other}"),
         };
-        assert!(one_line(text).contains(event["sentence"].as_str().unwrap()), "{event}");
+        assert!(
+            one_line(text).contains(event["sentence"].as_str().unwrap()),
+            "{event}"
+        );
     }
     assert_eq!(set(sentences, "document").len(), 2);
-    let overall: Vec<bool> = sentences.iter().map(|event| event["overall"] == true).collect();
-    assert!(overall.contains(&true) && overall.is_sorted(), "{overall:?}");
+    let overall: Vec<bool> = sentences
+        .iter()
+        .map(|event| event["overall"] == true)
+        .collect();
+    assert!(
+        overall.contains(&true) && overall.is_sorted(),
+        "{overall:?}"
+    );
 }
 
 #[tokio::test]
 async fn people_see_the_same() {
     let user = Spectator::new();
-    let text = user.0.run(&["demo", "orchard", "--query", "ladder and basket"]).await.ok();
-    assert!(text.contains("files/search → o://demo/files through dht, confirmed"), "{text}");
-    assert!(text.contains("chose 1 of 3 files about \"ladder and basket\""), "{text}");
+    let text = user
+        .0
+        .run(&["demo", "orchard", "--query", "ladder and basket"])
+        .await
+        .ok();
+    assert!(
+        text.contains("files/search → o://demo/files through dht, confirmed"),
+        "{text}"
+    );
+    assert!(
+        text.contains("chose 1 of 3 files about \"ladder and basket\""),
+        "{text}"
+    );
     assert!(text.contains("\n  docs/harvest.txt\n  • "), "{text}");
-    assert!(!text.contains("README.md") && !text.contains('\u{1b}'), "{text}");
+    assert!(
+        !text.contains("README.md") && !text.contains('\u{1b}'),
+        "{text}"
+    );
 }
 
 #[tokio::test]
@@ -194,7 +244,10 @@ async fn without_text_files_it_says_so() {
     assert_eq!(demo.exit().await, 3, "{events:?}");
     let error = user.error();
     assert_eq!(error["code"], "not_found");
-    assert!(error["message"].as_str().unwrap().contains("no text files"), "{error}");
+    assert!(
+        error["message"].as_str().unwrap().contains("no text files"),
+        "{error}"
+    );
     user.assert_nothing_is_left(&events);
 }
 
@@ -204,6 +257,11 @@ async fn a_path_that_is_not_there_is_a_mistake_of_the_user() {
     let mut demo = user.demo(&["nothing"]);
     assert_eq!(demo.line().await, None);
     assert_eq!(demo.exit().await, 2);
-    assert!(user.error()["message"].as_str().unwrap().starts_with("nothing: "));
+    assert!(
+        user.error()["message"]
+            .as_str()
+            .unwrap()
+            .starts_with("nothing: ")
+    );
     user.assert_nothing_is_left(&[]);
 }

@@ -1,3 +1,5 @@
+//! The directory: sequence numbers, expiry, tombstones, limits.
+
 use std::time::Duration;
 
 use o_core::Record;

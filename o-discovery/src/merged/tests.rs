@@ -1,3 +1,5 @@
+//! Merging: provenance, failures, limits.
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::{Duration, SystemTime},

@@ -1,17 +1,25 @@
 //! Calling: resolve, lease, call; and calls that stay inside this process.
 
-use std::time::Instant;
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
-use futures::StreamExt;
+use futures::{StreamExt, stream};
 use o_address::{Address, PeerId, TransportAddr};
 use o_core::{
-    Agent, BodyStream, CallContext, CallError, Caller, DialError, IncomingCall, OutgoingCall,
-    Reply, Route, Source,
+    Agent, BodyStream, CallContext, CallError, Caller, DialError, Direction, IncomingCall,
+    OutgoingCall, Reply, Route, Source,
 };
 
 use super::{Node, running::Running};
-use crate::{link::Link, route};
+use crate::{
+    hosting::{Dispatcher, Running as Counted, Target},
+    link::Link,
+    route,
+    tasks::Tasks,
+};
 
 impl Node {
     /// Connects to whoever is at `address`; the peer is proved by its key. With a `/p2p/` part only
@@ -23,14 +31,32 @@ impl Node {
     /// # Cancel safety
     /// Dropping the future may leave a connection, which is closed when it has been idle.
     pub async fn connect(&self, address: &TransportAddr) -> Result<PeerId, DialError> {
-        let running = self.running().map_err(|_| DialError::Shutdown)?;
-        let Some(peer) = address.peer_id() else {
-            return running.dialer.dial_anybody(address.clone()).await.map(|link| link.peer);
+        let running = self.running_for_more().map_err(|_| DialError::Shutdown)?;
+        let dialer = &running.dialer;
+        let link = match address.peer_id() {
+            None => dialer.dial_anybody(address.clone()).await?,
+            Some(peer) if running.peers.get(&peer).is_some() => return Ok(peer),
+            Some(peer) => dialer.dial_known(peer, address.clone()).await?,
         };
-        if running.peers.get(&peer).is_some() {
-            return Ok(peer);
+        let peer = link.peer;
+        // From now on the pool lends it to calls, and closes it when it is idle.
+        let adopted = running.pool.adopt(peer, link, Direction::Outbound);
+        adopted.map_err(|full| DialError::Busy { limit: full.limit })?;
+        Ok(peer)
+    }
+
+    /// What runs, if it still begins calls and connections.
+    fn running_for_more(&self) -> Result<Arc<Running>, CallError> {
+        let running = self.running()?;
+        if running.is_leaving() { Err(CallError::ShuttingDown) } else { Ok(running) }
+    }
+
+    /// The same call with a deadline: its own, or the default one where it answers one value.
+    fn with_deadline(&self, call: OutgoingCall) -> OutgoingCall {
+        if call.shape.streams_out() || call.terms.deadline.is_some() {
+            return call;
         }
-        running.dialer.dial_known(peer, address.clone()).await.map(|link| link.peer)
+        call.timeout(self.inner.config.node.call_timeout)
     }
 
     /// Calls that all go to one connected peer, whatever their target's name.
@@ -39,52 +65,61 @@ impl Node {
     }
 
     async fn call_routes(&self, call: OutgoingCall) -> Result<Reply, CallError> {
-        let running = self.running()?;
-        let begun = Instant::now();
-        let mut call = call;
-        if !call.shape.streams_out() && call.terms.deadline.is_none() {
-            call = call.timeout(self.inner.config.node.call_timeout);
+        let running = self.running_for_more()?;
+        let call = self.with_deadline(call);
+        let known = running.resolver.known(&call.target);
+        let until = Until::of(&call);
+        if known.is_empty() {
+            let found = running.search(&call.target, until).await?;
+            return running.try_routes(found, call, until).await.map_err(|(error, _)| error);
         }
-        let target = call.target.clone();
-        let deadline = call.terms.deadline.map(tokio::time::Instant::from_std);
-        let resolving = running.resolver.routes(&target);
-        let routes = before(deadline, begun, resolving).await?;
-        let mut failed = CallError::NotFound { address: target.clone() };
-        for route in routes {
-            if route.source == Source::Local {
-                return running.call_here(call).await;
+        match running.try_routes(known, call, until).await {
+            Ok(reply) => Ok(reply),
+            // Only one node could have it, and has just said no.
+            Err((failed @ CallError::NotFound { .. }, Some(call))) if call.target.pin().is_some() => {
+                Err(failed)
             }
-            let leasing = running.lease(&route, &target);
-            match before(deadline, begun, leasing).await {
-                Ok(link) => match running.call_link(&link, call, &target).await {
-                    Ok(reply) => return Ok(reply),
-                    Err((error, Some(again))) => {
-                        call = again;
-                        failed = error;
-                    }
-                    Err((error, None)) => return Err(error),
-                },
-                Err(error) => {
-                    running.resolver.cache.forget(&target);
-                    failed = error;
+            // What was known no longer holds: the agent may have moved.
+            Err((failed, Some(call))) => match running.search(&call.target, until).await {
+                Ok(found) => {
+                    running.try_routes(found, call, until).await.map_err(|(error, _)| error)
                 }
-            }
+                Err(error @ (CallError::TimedOut { .. } | CallError::ShuttingDown)) => Err(error),
+                Err(_) => Err(failed),
+            },
+            Err((failed, None)) => Err(failed),
         }
-        Err(failed)
     }
 }
 
-/// Waits for something at most until the call's deadline.
-async fn before<T>(
+/// Until when a call may take, and since when it does.
+#[derive(Clone, Copy)]
+struct Until {
     deadline: Option<tokio::time::Instant>,
     begun: Instant,
-    work: impl Future<Output = Result<T, CallError>>,
-) -> Result<T, CallError> {
-    match deadline {
-        Some(deadline) => tokio::time::timeout_at(deadline, work)
-            .await
-            .unwrap_or_else(|_| Err(CallError::TimedOut { after: begun.elapsed() })),
-        None => work.await,
+}
+
+impl Until {
+    fn of(call: &OutgoingCall) -> Self {
+        let deadline = call.terms.deadline.map(tokio::time::Instant::from_std);
+        Self { deadline, begun: Instant::now() }
+    }
+
+    fn timed_out(self) -> CallError {
+        CallError::TimedOut { after: self.begun.elapsed() }
+    }
+
+    /// Waits for something at most until then.
+    async fn wait<T>(
+        self,
+        work: impl Future<Output = Result<T, CallError>>,
+    ) -> Result<T, CallError> {
+        match self.deadline {
+            Some(deadline) => tokio::time::timeout_at(deadline, work)
+                .await
+                .unwrap_or_else(|_| Err(self.timed_out())),
+            None => work.await,
+        }
     }
 }
 
@@ -100,21 +135,67 @@ fn copy(call: &OutgoingCall) -> Option<OutgoingCall> {
     })
 }
 
+/// A call's answer, or why there is none and, where nothing ran and it can be made again, the call.
+type Outcome = Result<Reply, (CallError, Option<OutgoingCall>)>;
+
 impl Running {
+    /// Something of a call, at most until its deadline or until the node stops.
+    async fn wait<T>(
+        &self,
+        until: Until,
+        work: impl Future<Output = Result<T, CallError>>,
+    ) -> Result<T, CallError> {
+        let waiting = self.tasks.unless_stopped(until.wait(work)).await;
+        waiting.unwrap_or(Err(CallError::ShuttingDown))
+    }
+
+    async fn search(&self, target: &Address, until: Until) -> Result<Vec<Route>, CallError> {
+        self.wait(until, self.resolver.routes(target)).await
+    }
+
+    /// Calls over the first route that leads to somebody who takes the call.
+    async fn try_routes(&self, routes: Vec<Route>, call: OutgoingCall, until: Until) -> Outcome {
+        let target = call.target.clone();
+        let (mut call, mut failed) = (call, CallError::NotFound { address: target.clone() });
+        for route in routes {
+            if route.source == Source::Local {
+                return self.call_here(call, until).await.map_err(|error| (error, None));
+            }
+            let link = match self.wait(until, self.lease(&route, &target)).await {
+                Ok(link) => link,
+                Err(error @ (CallError::TimedOut { .. } | CallError::ShuttingDown)) => {
+                    return Err((error, None));
+                }
+                Err(error) => {
+                    self.resolver.cache.forget(&target);
+                    failed = error;
+                    continue;
+                }
+            };
+            match self.call_link(&link, call, &target).await {
+                Ok(reply) => return Ok(reply),
+                Err((error, Some(again))) => (failed, call) = (error, again),
+                Err(ended) => return Err(ended),
+            }
+        }
+        Err((failed, Some(call)))
+    }
+
     async fn lease(&self, route: &Route, target: &Address) -> Result<Link, CallError> {
         // The lease may go at once: a connection with a call on it is never evicted.
-        let lease = self.pool.acquire(route.peer, &route.addresses).await;
-        lease.map(|lease| (*lease).clone()).map_err(|error| route::call_error(&error, target))
+        match self.pool.acquire(route.peer, &route.addresses).await {
+            Ok(lease) => Ok((*lease).clone()),
+            // One that has just come up is known here a moment before it is in the pool.
+            Err(error) => match self.peers.get(&route.peer) {
+                Some(link) => Ok(link),
+                None => Err(route::call_error(&error, target)),
+            },
+        }
     }
 
     /// Calls over one connection. With an error that came before anything ran there, gives the call
     /// back where it can be made again.
-    async fn call_link(
-        &self,
-        link: &Link,
-        call: OutgoingCall,
-        target: &Address,
-    ) -> Result<Reply, (CallError, Option<OutgoingCall>)> {
+    async fn call_link(&self, link: &Link, call: OutgoingCall, target: &Address) -> Outcome {
         let again = copy(&call);
         link.session.call(call).await.map_err(|error| match error {
             // The peer no longer hosts the name, or is leaving: another may answer to it.
@@ -126,20 +207,19 @@ impl Running {
         })
     }
 
-    /// A call to an agent of this node, within its deadline.
-    async fn call_here(&self, call: OutgoingCall) -> Result<Reply, CallError> {
+    /// A call to an agent of this node: within its deadline, the node's limit and the node's life.
+    async fn call_here(&self, call: OutgoingCall, until: Until) -> Result<Reply, CallError> {
         let agent = self.dispatcher.target(&call.target)?;
-        let deadline = call.terms.deadline.map(tokio::time::Instant::from_std);
-        let (begun, shape) = (Instant::now(), call.shape);
+        let here = Here::begin(&self.dispatcher, &agent)?;
+        let shape = call.shape;
         let context = CallContext::new(call.target, None, call.terms);
         let incoming = IncomingCall::new(context, call.method, shape, call.body, call.input);
-        let reply = before(deadline, begun, agent.call(incoming)).await?;
-        match reply {
+        match self.wait(until, agent.call(incoming)).await? {
             Reply::Stream(items) if shape.streams_out() => {
-                Ok(Reply::Stream(until(items, deadline, begun)))
+                Ok(Reply::Stream(items_here(items, until, self.tasks.clone(), here)))
             }
             Reply::One(body) if shape.streams_out() => {
-                Ok(Reply::Stream(futures::stream::iter([Ok(body)]).boxed()))
+                Ok(Reply::Stream(stream::iter([Ok(body)]).boxed()))
             }
             Reply::Stream(_) => Err(CallError::InvalidReply {
                 message: "one value was expected and a stream came".into(),
@@ -149,19 +229,39 @@ impl Running {
     }
 }
 
-/// The same stream, ended by an error when the deadline passes.
-fn until(
-    items: BodyStream,
-    deadline: Option<tokio::time::Instant>,
-    begun: Instant,
-) -> BodyStream {
-    let Some(deadline) = deadline else { return items };
-    futures::stream::unfold(Some(items), move |items| async move {
-        let mut items = items?;
-        match tokio::time::timeout_at(deadline, items.next()).await {
-            Ok(Some(item)) => Some((item, Some(items))),
-            Ok(None) => None,
-            Err(_) => Some((Err(CallError::TimedOut { after: begun.elapsed() }), None)),
+/// A call inside this process, counted as long as it lives.
+struct Here {
+    dispatcher: Arc<Dispatcher>,
+    _running: Counted,
+}
+
+impl Here {
+    fn begin(dispatcher: &Arc<Dispatcher>, target: &Target) -> Result<Self, CallError> {
+        let running = dispatcher.begin(target)?;
+        dispatcher.local_calls.fetch_add(1, Ordering::Relaxed);
+        Ok(Self { dispatcher: dispatcher.clone(), _running: running })
+    }
+}
+
+impl Drop for Here {
+    fn drop(&mut self) {
+        self.dispatcher.local_calls.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The same stream, ended by an error when the deadline passes or the node stops.
+fn items_here(items: BodyStream, until: Until, tasks: Tasks, here: Here) -> BodyStream {
+    stream::unfold(Some((items, here)), move |state| {
+        let tasks = tasks.clone();
+        async move {
+            let (mut items, here) = state?;
+            let next = until.wait(async { Ok(items.next().await) });
+            match tasks.unless_stopped(next).await {
+                Some(Ok(Some(item))) => Some((item, Some((items, here)))),
+                Some(Ok(None)) => None,
+                Some(Err(error)) => Some((Err(error), None)),
+                None => Some((Err(CallError::ShuttingDown), None)),
+            }
         }
     })
     .boxed()
@@ -183,17 +283,20 @@ pub struct PeerCaller {
 
 #[async_trait]
 impl Caller for PeerCaller {
-    async fn call(&self, mut call: OutgoingCall) -> Result<Reply, CallError> {
-        let running = self.node.running()?;
-        if !call.shape.streams_out() && call.terms.deadline.is_none() {
-            call = call.timeout(self.node.inner.config.node.call_timeout);
+    async fn call(&self, call: OutgoingCall) -> Result<Reply, CallError> {
+        let running = self.node.running_for_more()?;
+        let call = self.node.with_deadline(call);
+        let until = Until::of(&call);
+        if self.peer == self.node.peer_id() {
+            return running.call_here(call, until).await;
         }
-        let target = call.target.clone();
         let link = match running.peers.get(&self.peer) {
             Some(link) => link,
             None => {
-                let lease = running.pool.acquire(self.peer, &[]).await;
-                (*lease.map_err(|error| route::call_error(&error, &target))?).clone()
+                let source = Source::Connected;
+                let (peer, addresses, age) = (self.peer, Vec::new(), Duration::ZERO);
+                let route = Route { peer, addresses, source, age };
+                running.wait(until, running.lease(&route, &call.target)).await?
             }
         };
         link.session.call(call).await

@@ -2,11 +2,12 @@
 
 use std::{
     fmt,
+    io::ErrorKind,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use o_address::TransportAddr;
@@ -18,7 +19,7 @@ use o_discovery::{BootstrapDiscovery, MergedDiscovery};
 use o_gating::GaterChain;
 use o_pool::Pool;
 use o_protocol::{Goodbye, Hello, MAX_HOSTED, SessionEnd, Side, refuse};
-use o_transport::{EnvelopeVerifier, build_transport, probe_fixed_port};
+use o_transport::{EnvelopeVerifier, build_transport, probe_fixed_port, unsupported_reason};
 use tokio::sync::watch;
 
 use super::Inner;
@@ -37,7 +38,9 @@ use crate::{
 };
 
 /// How long a refused peer of a custom transport may take to read why.
-const REFUSE_TIME: std::time::Duration = std::time::Duration::from_secs(1);
+const REFUSE_TIME: Duration = Duration::from_secs(1);
+/// How long a session's last bytes may take, and a local call's end.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What the user brought.
 pub(super) struct Parts {
@@ -109,6 +112,8 @@ impl Running {
             tasks: tasks.clone(),
             limit: config.node.max_calls,
             running: calls.clone(),
+            local_calls: AtomicUsize::new(0),
+            leaving: AtomicBool::new(false),
         });
         let gater: Arc<dyn ConnectionGater> = inner.parts.gater.clone();
         let say_hello: Arc<dyn Fn() -> Hello + Send + Sync> = {
@@ -228,6 +233,9 @@ impl Running {
         self.tasks.spawn("swarm", task.run());
         for address in &config.listen {
             let failed = |source| StartError::Listen { address: address.clone(), source };
+            let unsupported = || ListenError::Unsupported {
+                reason: unsupported_reason(&config.transport, address),
+            };
             if let Some(transport) = self.dialer.outside.transport_for(address) {
                 let listener = transport.listen(address).await.map_err(failed)?;
                 self.accept(listener);
@@ -236,11 +244,16 @@ impl Running {
             // libp2p sets SO_REUSEPORT: without this a second process would share the port.
             if let Err(error) = probe_fixed_port(address) {
                 return Err(failed(match error.kind() {
-                    std::io::ErrorKind::AddrInUse => ListenError::InUse,
+                    ErrorKind::AddrInUse => ListenError::InUse,
+                    ErrorKind::InvalidInput => unsupported(),
                     _ => ListenError::Failed(error.into()),
                 }));
             }
-            self.swarm.listen(address.clone()).await.map_err(failed)?;
+            match self.swarm.listen(address.clone()).await {
+                Ok(_) => {}
+                Err(ListenError::Unsupported { .. }) => return Err(failed(unsupported())),
+                Err(error) => return Err(failed(error)),
+            }
         }
         let announcer = self.announcer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some((announcer, changes)) = announcer {
@@ -276,26 +289,36 @@ impl Running {
 
     /// Says goodbye to everybody and waits for the calls that run.
     pub(super) async fn drain(&self, config: &NodeConfig) -> Result<(), StopError> {
+        self.dispatcher.leaving.store(true, Ordering::Relaxed);
         let records = {
             let mut records = self.builtin.records.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::take(&mut *records).into_values().collect()
         };
-        let lifetime = config.node.record_lifetime;
-        withdraw(records, &self.finder.discovery, &*self.signer, lifetime).await;
         let after = config.node.drain;
         let mut goodbye = Goodbye::new(ErrorCode::ShuttingDown, "the node is stopping");
         goodbye.drain = after;
         for link in self.peers.all() {
             link.session.goodbye(&goodbye);
         }
-        let active = || {
-            let links: usize = self.peers.all().iter().map(|link| link.session.active_calls()).sum();
-            links.max(self.calls.load(Ordering::Relaxed))
-        };
-        if Tasks::settle(after, || active() == 0).await {
+        let lifetime = config.node.record_lifetime;
+        withdraw(records, &self.finder.discovery, &*self.signer, lifetime).await;
+        if Tasks::settle(after, || self.active_calls() == 0).await {
             return Ok(());
         }
-        Err(StopError::Cancelled { calls: active(), after })
+        Err(StopError::Cancelled { calls: self.active_calls(), after })
+    }
+
+    /// Calls that run: those on connections in both directions, and those inside this process.
+    fn active_calls(&self) -> usize {
+        let links: usize = self.peers.all().iter().map(|link| link.session.active_calls()).sum();
+        let local = self.dispatcher.local_calls.load(Ordering::Relaxed);
+        // A served call whose connection has gone may still be ending.
+        links.max(self.calls.load(Ordering::Relaxed).saturating_sub(local)) + local
+    }
+
+    /// Whether the node stops and begins nothing new.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.dispatcher.leaving.load(Ordering::Relaxed)
     }
 
     /// Ends every task and closes every socket.
@@ -304,11 +327,37 @@ impl Running {
             link.session.close(SessionEnd::Finished);
         }
         // The last words of each session need a moment on the wire.
-        Tasks::settle(std::time::Duration::from_secs(1), || self.peers.all().is_empty()).await;
+        Tasks::settle(LAST_WORDS, || self.peers.all().is_empty()).await;
         self.pool.close_all();
         self.swarm.shutdown().await;
         self.tasks.shutdown().await;
-        self.addresses.send_replace(Vec::new());
+        // Calls inside this process are the caller's to poll, who may be slow to.
+        let local_calls = &self.dispatcher.local_calls;
+        Tasks::settle(LAST_WORDS, || local_calls.load(Ordering::Relaxed) == 0).await;
+        let addresses = self.addresses.send_replace(Vec::new());
+        // QUIC keeps its socket until the peers have had time to hear of the end.
+        let quic: Vec<_> =
+            addresses.iter().filter(|address| address.transport_label() == "quic").collect();
+        let free = || quic.iter().all(|address| probe_fixed_port(address).is_ok());
+        if !Tasks::settle(LAST_WORDS * 3, free).await {
+            tracing::warn!(?quic, "not every port is free again");
+        }
+    }
+
+    /// Asks the gater again about every connection and closes those that it no longer allows.
+    pub(super) fn recheck(&self) {
+        let gater = &self.dialer.outside.gater;
+        for link in self.peers.all() {
+            let mut attempt = Attempt::new(Stage::Established, link.direction);
+            attempt = attempt.peer(&link.peer).remote(&link.remote);
+            attempt.relayed = link.remote.transport_label() == "relay";
+            let Err(reason) = gater.allow(&attempt) else { continue };
+            let text = reason.to_string();
+            link.session.goodbye(&Goodbye::new(ErrorCode::Refused, text.clone()));
+            link.session.close(SessionEnd::Refused { reason: text, certain: true });
+            let (peer, direction) = (Some(link.peer), link.direction);
+            self.events.publish(Event::Denied { peer, direction, reason });
+        }
     }
 }
 

@@ -90,16 +90,6 @@ impl Behaviour {
         Self { shared, refusing: HashSet::new(), events: VecDeque::new() }
     }
 
-    /// Asks the gater again about a connection that exists.
-    pub(crate) fn recheck(
-        &self,
-        peer: &PeerId,
-        remote: &Multiaddr,
-        direction: Direction,
-    ) -> Result<(), DenyReason> {
-        self.ask(Stage::Established, direction, Some(peer), Some(remote))
-    }
-
     fn ask(
         &self,
         stage: Stage,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use libp2p::swarm::{ConnectionId, DialError as SwarmDialError};
 use o_address::PeerId;
-use o_core::DialError;
+use o_core::{DenyReason, DialError};
 use o_transport::{WrongPeer, find_cause, flatten_error, from_peer_id, io_error_kind};
 
 use super::{denied_reason, handle::DialCommand};
@@ -41,11 +41,15 @@ impl Dials {
         }
     }
 
-    pub(super) fn failed(&mut self, connection: ConnectionId, error: SwarmDialError) {
+    pub(super) fn failed(
+        &mut self,
+        connection: ConnectionId,
+        found: Option<PeerId>,
+        error: SwarmDialError,
+    ) {
         let Some(dial) = self.0.remove(&connection) else { return };
-        // Without an expected peer there is none to name: the address says whom we meant.
-        let peer = dial.peer.or_else(|| dial.addresses.iter().find_map(|a| a.peer_id()));
-        let error = match peer {
+        // Without an expected peer there is none to name, unless the handshake has proved one.
+        let error = match dial.peer.or(found) {
             Some(peer) => dial_error(peer, error),
             None => anonymous_error(&error),
         };
@@ -54,7 +58,15 @@ impl Dials {
 }
 
 fn anonymous_error(error: &SwarmDialError) -> DialError {
-    DialError::FailedAt { reason: reason_of(error) }
+    let denied = match error {
+        SwarmDialError::Denied { cause } => denied_reason(Some(cause)),
+        _ => None,
+    };
+    match denied {
+        Some(DenyReason::Limit { limit }) => DialError::Busy { limit },
+        Some(reason) => DialError::FailedAt { reason: format!("refused by this node: {reason}") },
+        None => DialError::FailedAt { reason: reason_of(error) },
+    }
 }
 
 fn reason_of(error: &SwarmDialError) -> String {
@@ -75,9 +87,11 @@ fn dial_error(peer: PeerId, error: SwarmDialError) -> DialError {
     match error {
         SwarmDialError::NoAddresses => DialError::NoAddresses { peer },
         SwarmDialError::WrongPeerId { obtained, .. } => wrong(from_peer_id(&obtained).ok()),
-        SwarmDialError::LocalPeerId { .. } => wrong(Some(peer)),
+        SwarmDialError::LocalPeerId { .. } => {
+            DialError::Failed { peer, reason: "this node itself answered".into() }
+        }
         SwarmDialError::Denied { cause } => match denied_reason(Some(&cause)) {
-            Some(o_core::DenyReason::Limit { limit }) => DialError::Busy { limit },
+            Some(DenyReason::Limit { limit }) => DialError::Busy { limit },
             Some(reason) => {
                 let reason = format!("by this node: {reason}");
                 DialError::Refused { peer, reason, certain: true }

@@ -16,7 +16,6 @@ pub(crate) type Opened = Result<Link, DialError>;
 pub(crate) enum Command {
     Dial(DialCommand),
     Listen(ListenCommand),
-    Recheck,
     Shutdown,
 }
 
@@ -65,12 +64,6 @@ impl SwarmHandle {
         let command = Command::Listen(ListenCommand { address, reply });
         self.0.send(command).await.map_err(|_| closed())?;
         answer.await.unwrap_or_else(|_| Err(closed()))
-    }
-
-    /// Asks the gater again about every connection.
-    pub(crate) async fn recheck(&self) {
-        // A Swarm task that has ended has no connections.
-        let _ = self.0.send(Command::Recheck).await;
     }
 
     pub(crate) async fn shutdown(&self) {

@@ -10,8 +10,8 @@ use o_core::Node as _;
 use o_node::{BlockList, Keypair, Node, NodeConfig};
 use serde::{Deserialize, Serialize};
 use tokio::{
-    io::{AsyncBufReadExt as _, BufReader},
-    process::{Child, ChildStdin, Command},
+    io::{AsyncBufReadExt as _, BufReader, Lines},
+    process::{Child, ChildStdin, ChildStdout, Command},
 };
 
 use crate::{
@@ -81,6 +81,7 @@ impl Plan {
         Process {
             child,
             stdin: Some(stdin),
+            _stdout: lines,
             peer: ready.peer,
             addresses: ready.addresses,
         }
@@ -91,6 +92,8 @@ impl Plan {
 pub(crate) struct Process {
     child: Child,
     stdin: Option<ChildStdin>,
+    /// Closed, it would be an error for the child to write.
+    _stdout: Lines<BufReader<ChildStdout>>,
     pub(crate) peer: PeerId,
     pub(crate) addresses: Vec<TransportAddr>,
 }

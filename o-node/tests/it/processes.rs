@@ -205,10 +205,9 @@ async fn a_deadline_ends_the_call_here_and_drops_the_handler_there() {
     let Err(CallError::TimedOut { after }) = error else {
         panic!("{error:?}")
     };
-    assert!(
-        after >= limit && begun.elapsed() < limit + Duration::from_secs(5),
-        "{after:?}"
-    );
+    // Either end may notice it first, each by its own clock.
+    assert!(after <= limit * 4 && begun.elapsed() >= limit, "{after:?}");
+    assert!(begun.elapsed() < limit + Duration::from_secs(5));
 
     let stream = Call::to(&worker, "drip").params(()).timeout(limit);
     let mut items = soon(stream.stream::<u64>(&node)).await.unwrap();
@@ -300,10 +299,8 @@ async fn a_call_to_a_blocking_peer_is_refused_with_the_reason() {
         else {
             panic!("{target}: {error:?}")
         };
-        assert_eq!(
-            (*peer, reason.as_str(), *certain),
-            (Some(child.peer), "the peer is blocked", true)
-        );
+        assert_eq!((*peer, *certain), (Some(child.peer), true));
+        assert!(reason.ends_with("the peer is blocked"), "{reason}");
     }
     stop([node]).await;
     child.stop().await;
@@ -481,7 +478,7 @@ async fn every_shape_over_quic() {
 #[cfg(feature = "websocket")]
 #[tokio::test]
 async fn every_shape_over_websocket() {
-    over("/ip4/127.0.0.1/tcp/0/ws", "websocket", |config| {
+    over("/ip4/127.0.0.1/tcp/0/ws", "ws", |config| {
         config.transport.tcp.enabled = false;
         config.transport.websocket.enabled = true;
     })

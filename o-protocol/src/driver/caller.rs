@@ -120,6 +120,12 @@ impl SessionHandle {
         self.shared.counts()
     }
 
+    /// How many bytes of answers to control frames wait to be sent.
+    #[cfg(test)]
+    pub(super) fn control_len(&self) -> usize {
+        self.shared.with(|session| session.control_len())
+    }
+
     fn open(&self, call: OutgoingCall) -> Result<Answer, CallError> {
         let header = CallHeader {
             target: call.target,

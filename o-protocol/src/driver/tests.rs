@@ -91,6 +91,10 @@ impl Agent for TestAgent {
     async fn call(&self, call: IncomingCall) -> Result<Reply, CallError> {
         match &*call.method {
             "echo" => Ok(call.body.into()),
+            "echo after two seconds" => {
+                tokio::time::sleep(Duration::from_secs(2)).await;
+                Ok(call.body.into())
+            }
             "panic" => panic!("as asked"),
             "fail" => Err(CallError::failed("as asked")),
             "hang" => {
@@ -104,7 +108,7 @@ impl Agent for TestAgent {
                     let _held = &held;
                     Ok(body.clone())
                 });
-                Ok(Reply::Stream(produced.boxed()))
+                Ok(Reply::Stream(produced.take(1_000_000).boxed()))
             }
             // One item of as many bytes as the parameters have.
             "once" => Ok(Reply::Stream(stream::iter([Ok(call.body)]).boxed())),
@@ -114,7 +118,12 @@ impl Agent for TestAgent {
             }
             "mirror" => Ok(Reply::Stream(call.input.expect("a stream"))),
             "read on" => {
-                let tell = self.read_on.lock().unwrap().take().expect("a test that listens");
+                let tell = self
+                    .read_on
+                    .lock()
+                    .unwrap()
+                    .take()
+                    .expect("a test that listens");
                 let mut input = call.input.expect("a stream");
                 tokio::spawn(async move {
                     let mut last = None;
@@ -125,7 +134,9 @@ impl Agent for TestAgent {
                 });
                 Ok(Body::default().into())
             }
-            other => Err(CallError::UnknownMethod { method: other.to_owned() }),
+            other => Err(CallError::UnknownMethod {
+                method: other.to_owned(),
+            }),
         }
     }
 }
@@ -142,7 +153,11 @@ fn end(stream: DuplexStream, side: Side, config: SessionConfig) -> End {
     let hello = Hello::new(NetworkId::default());
     let serve = Arc::new(Tasks(agent.clone()));
     let (handle, driver) = connect(stream.compat(), side, config, hello, None, serve);
-    End { handle, agent, driver: tokio::spawn(driver) }
+    End {
+        handle,
+        agent,
+        driver: tokio::spawn(driver),
+    }
 }
 
 /// Two ends over a stream that holds `capacity` bytes each way; both have said HELLO.
@@ -199,7 +214,13 @@ impl Raw {
     fn silent(side: Side, capacity: usize) -> (End, Self) {
         let (here, there) = duplex(capacity);
         let driven = end(here, side, SessionConfig::default());
-        (driven, Self { stream: there, input: Vec::new() })
+        (
+            driven,
+            Self {
+                stream: there,
+                input: Vec::new(),
+            },
+        )
     }
 
     async fn hello(&mut self) {
@@ -217,7 +238,12 @@ impl Raw {
     async fn hear(&mut self, kind: Kind) -> (u64, Vec<u8>) {
         loop {
             if let Some((frame, length)) = frame::decode(&self.input, 1 << 20).unwrap() {
-                let Frame { kind: found, id, header, .. } = frame;
+                let Frame {
+                    kind: found,
+                    id,
+                    header,
+                    ..
+                } = frame;
                 let header = header.to_vec();
                 self.input.drain(..length);
                 if found == kind as u8 {

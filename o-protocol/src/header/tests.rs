@@ -1,52 +1,12 @@
-//! Headers against the golden vectors of testdata/ and against hostile maps.
+//! Headers against the golden vectors and against hostile maps.
 
-use std::{collections::BTreeSet, path::Path};
+mod golden;
 
 use ciborium::Value as Cbor;
 use proptest::prelude::*;
 
+use self::golden::header_of;
 use super::*;
-use crate::frame::{self, FLAG_EMPTY, FLAG_END, FLAG_MORE, FLAG_PONG, Kind};
-
-const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-
-/// The bytes of a vector: hex digits and white space, `#` begins a comment.
-fn vector(name: &str) -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("testdata/{name}.hex"));
-    let text = std::fs::read_to_string(path).unwrap();
-    let lines = text.lines().map(|line| line.split('#').next().unwrap());
-    let digits: Vec<u8> = lines.flat_map(|line| line.bytes()).collect();
-    let digits: Vec<u8> = digits.into_iter().filter(u8::is_ascii_hexdigit).collect();
-    let pairs = digits
-        .chunks(2)
-        .map(|pair| std::str::from_utf8(pair).unwrap());
-    pairs
-        .map(|pair| u8::from_str_radix(pair, 16).unwrap())
-        .collect()
-}
-
-/// Checks that the frame encodes to the vector and decodes from it.
-fn golden(name: &str, kind: Kind, flags: u8, id: u64, header: &[u8], body: &[u8]) {
-    let expected = vector(name);
-    let mut encoded = Vec::new();
-    frame::encode(&mut encoded, kind, flags, id, header, body).unwrap();
-    assert_eq!(encoded, expected, "{name} is not encoded as in testdata");
-    let (frame, length) = frame::decode(&expected, 1 << 20).unwrap().unwrap();
-    assert_eq!(length, expected.len());
-    assert_eq!(
-        (frame.kind, frame.flags, frame.id),
-        (kind as u8, flags, id),
-        "{name}"
-    );
-    assert_eq!((frame.header, frame.body), (header, body), "{name}");
-}
-
-/// The header bytes of a vector.
-fn header_of(name: &str) -> Vec<u8> {
-    let bytes = vector(name);
-    let (frame, _) = frame::decode(&bytes, 1 << 20).unwrap().unwrap();
-    frame.header.to_vec()
-}
 
 fn call(target: &str, method: &str) -> CallHeader {
     CallHeader {
@@ -56,24 +16,6 @@ fn call(target: &str, method: &str) -> CallHeader {
         encoding: Encoding::default(),
         terms: CallTerms::default(),
     }
-}
-
-fn full_call(now: Instant) -> CallHeader {
-    let mut call = call("o://leader/echo", "echo");
-    call.shape = Shape::Bidirectional;
-    call.encoding = Encoding::Json;
-    call.terms = CallTerms {
-        deadline: Some(now + Duration::from_millis(1500)),
-        priority: Priority::Interactive,
-        idempotency_key: Some("order-17".into()),
-        trace_parent: Some(TRACE.into()),
-        schema: Some(SchemaHash(std::array::from_fn(|at| at as u8))),
-        hops_left: Some(4),
-        origin: Some("o://leader".parse().unwrap()),
-        signed_context: Some(Bytes::from_static(&[0xd0, 0x0d])),
-        tokens: Some(Bytes::from_static(&[0x70, 0xcc])),
-    };
-    call
 }
 
 fn encoded(entries: Vec<(Cbor, Cbor)>) -> Vec<u8> {
@@ -102,149 +44,6 @@ fn with(key: i64, value: impl Into<Cbor>) -> Vec<u8> {
     map(entries)
 }
 
-#[test]
-fn golden_hello() {
-    let mut hello = Hello::new(NetworkId::default());
-    hello.max_frame = 131_072;
-    hello.max_calls = 1024;
-    hello.initial_credit = 262_144;
-    hello.hosted = vec!["o://company/sales/ai-assistant".parse().unwrap()];
-    hello.agent = "o/0.1.0".into();
-    golden("hello", Kind::Hello, 0, 0, &hello.encode(), &[]);
-    assert_eq!(Hello::decode(&header_of("hello")), Ok(hello));
-}
-
-#[test]
-fn golden_calls() {
-    let now = Instant::now();
-    let header = call("o://leader/echo", "echo").encode(now);
-    golden("call-minimal", Kind::Call, FLAG_END, 1, &header, b"\x62hi");
-    let header = full_call(now).encode(now);
-    golden("call-full", Kind::Call, 0, 3, &header, b"{}");
-
-    let minimal = CallHeader::decode(&header_of("call-minimal"), now).unwrap();
-    assert_eq!(
-        format!("{minimal:?}"),
-        format!("{:?}", call("o://leader/echo", "echo"))
-    );
-    let full = CallHeader::decode(&header_of("call-full"), now).unwrap();
-    assert_eq!(format!("{full:?}"), format!("{:?}", full_call(now)));
-    assert_eq!(full.terms.deadline, Some(now + Duration::from_millis(1500)));
-    assert_eq!(
-        full.terms.signed_context.as_deref(),
-        Some(&[0xd0, 0x0d][..])
-    );
-}
-
-#[test]
-fn golden_items() {
-    golden("item", Kind::Item, 0, 1, &[], b"\x62hi");
-    golden("item-end", Kind::Item, FLAG_END, 1, &[], b"\x62hi");
-    golden("item-more", Kind::Item, FLAG_MORE, 1, &[], b"\x62h");
-    golden(
-        "item-empty-end",
-        Kind::Item,
-        FLAG_EMPTY | FLAG_END,
-        1,
-        &[],
-        &[],
-    );
-    assert!(encode_item(Encoding::Cbor, Encoding::Cbor).is_empty());
-    let header = encode_item(Encoding::Raw, Encoding::Cbor);
-    golden(
-        "item-raw",
-        Kind::Item,
-        0,
-        1,
-        &header,
-        &[0xde, 0xad, 0xbe, 0xef],
-    );
-    assert_eq!(decode_item(&header, Encoding::Cbor), Ok(Encoding::Raw));
-    assert_eq!(decode_item(&[], Encoding::Json), Ok(Encoding::Json));
-}
-
-#[test]
-fn golden_control_frames() {
-    golden("cancel", Kind::Cancel, 0, 7, &[], &[]);
-    golden("credit", Kind::Credit, 0, 1, &encode_credit(131_072), &[]);
-    assert_eq!(decode_credit(&header_of("credit")), Ok(131_072));
-    golden("ping", Kind::Ping, 0, 0x0102_0304_0506_0708, &[], &[]);
-    golden(
-        "pong",
-        Kind::Ping,
-        FLAG_PONG,
-        0x0102_0304_0506_0708,
-        &[],
-        &[],
-    );
-
-    let refused = Goodbye::new(ErrorCode::Refused, "not on the list");
-    golden(
-        "goodbye-refused",
-        Kind::Goodbye,
-        0,
-        0,
-        &refused.encode(),
-        &[],
-    );
-    assert_eq!(Goodbye::decode(&header_of("goodbye-refused")), Ok(refused));
-    let mut stopping = Goodbye::new(ErrorCode::ShuttingDown, "restarting");
-    stopping.drain = Duration::from_secs(5);
-    golden(
-        "goodbye-drain",
-        Kind::Goodbye,
-        0,
-        0,
-        &stopping.encode(),
-        &[],
-    );
-    assert_eq!(Goodbye::decode(&header_of("goodbye-drain")), Ok(stopping));
-}
-
-/// The errors that the vectors hold, by the names of the files.
-fn errors() -> Vec<(&'static str, CallError)> {
-    let refused = |reason: &str, certain| CallError::Refused {
-        peer: None,
-        reason: reason.into(),
-        certain,
-    };
-    let failed = CallError::Failed {
-        message: "out of paper".into(),
-        retryable: true,
-        data: Bytes::from_static(&[0x18, 0x2a]),
-    };
-    let wrong_shape = CallError::WrongShape {
-        method: Shape::Bidirectional,
-        call: Shape::Unary,
-    };
-    let newer = CallError::UnknownCode {
-        number: 900,
-        message: "new".into(),
-        retryable: true,
-    };
-    let target = "o://leader/echo".parse().unwrap();
-    let after = Duration::from_millis(1500);
-    let busy = CallError::Busy {
-        reason: "1024 calls on this connection".into(),
-    };
-    vec![
-        ("error-failed", failed),
-        ("error-not-found", CallError::NotFound { address: target }),
-        ("error-refused", refused("not on the list", true)),
-        ("error-refused-uncertain", refused("closed", false)),
-        ("error-timed-out", CallError::TimedOut { after }),
-        ("error-busy", busy),
-        (
-            "error-unknown-method",
-            CallError::UnknownMethod {
-                method: "ecko".into(),
-            },
-        ),
-        ("error-wrong-shape", wrong_shape),
-        ("error-newer", newer),
-    ]
-}
-
 fn decoded(header: &[u8], data: &[u8]) -> Result<CallError, HeaderError> {
     let target = "o://leader/echo".parse().unwrap();
     let context = ErrorContext {
@@ -254,40 +53,6 @@ fn decoded(header: &[u8], data: &[u8]) -> Result<CallError, HeaderError> {
         elapsed: Duration::from_millis(1500),
     };
     decode_error(header, Bytes::copy_from_slice(data), &context)
-}
-
-#[test]
-fn golden_errors() {
-    for (name, error) in errors() {
-        let (header, data) = encode_error(&error);
-        golden(name, Kind::Error, 0, 1, &header, &data);
-        assert_eq!(decoded(&header_of(name), &data), Ok(error), "{name}");
-    }
-}
-
-#[test]
-fn every_vector_is_in_a_test_and_in_the_specification() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let source = include_str!("tests.rs");
-    let specification = std::fs::read_to_string(directory.join("../docs/wire.md")).unwrap();
-    let mut names = BTreeSet::new();
-    for entry in std::fs::read_dir(directory.join("testdata")).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|extension| extension == "hex") {
-            names.insert(path.file_stem().unwrap().to_str().unwrap().to_owned());
-        }
-    }
-    assert!(names.len() >= 20, "{names:?}");
-    for name in names {
-        assert!(
-            source.contains(&format!("\"{name}\"")),
-            "{name}.hex is in no test"
-        );
-        assert!(
-            specification.contains(&format!("`{name}.hex`")),
-            "docs/wire.md does not name {name}.hex"
-        );
-    }
 }
 
 #[test]

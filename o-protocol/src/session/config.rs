@@ -24,19 +24,20 @@ pub struct SessionConfig {
     /// Most calls at once that the other side may have open, and that we open. More are answered
     /// `busy`. Default 1024.
     pub max_calls: u32,
-    /// Bytes of bodies that the other side may send for each call and direction before it gets more
-    /// credit. At least [`ASSUMED_CREDIT`]. Default 256 KiB.
+    /// Bytes of bodies, and 64 for each item, that the other side may send for each call and direction
+    /// before it gets more credit. At least [`ASSUMED_CREDIT`]. Default 256 KiB.
     pub initial_credit: u32,
     /// Largest body, in bytes. Default 16 MiB.
     pub max_body: usize,
-    /// Received bodies that nobody has taken yet, over all calls, in bytes. A call that would exceed
-    /// it ends with `busy`. Default 32 MiB.
+    /// Received bodies that nobody has taken yet, over all calls, in bytes, 64 more for each item. A
+    /// call that would exceed it ends: with `busy` if its method has not begun, with `too_large`
+    /// otherwise. Default 32 MiB.
     pub max_buffered: usize,
-    /// Bytes that one call may have waiting to be sent before its producer is held. One body more
-    /// than this may wait. Default 256 KiB.
+    /// Bytes that one call may have waiting to be sent before its producer is held, 64 more for each
+    /// item. One body more than this may wait. Default 256 KiB.
     pub send_buffer: usize,
-    /// Bytes of answers to the other side's control frames that may wait to be sent; beyond it
-    /// nothing is read. Default 64 KiB.
+    /// Bytes of control frames that may wait to be sent, most of them answers to the other side's;
+    /// beyond it nothing is read. Default 64 KiB.
     pub max_control: usize,
     /// How long the other side may take for its HELLO. Default 10 s.
     #[serde(with = "humantime_serde")]

@@ -90,7 +90,7 @@ impl Session {
                 "this is network `{}`, not `{}`",
                 self.network, hello.network
             );
-            self.goodbye(&Goodbye::new(ErrorCode::Refused, reason.clone()));
+            self.last_words(&Goodbye::new(ErrorCode::Refused, reason.clone()));
             self.close(SessionEnd::Refused {
                 reason,
                 certain: true,

@@ -15,6 +15,13 @@ use o_core::{CallTerms, Encoding, Shape};
 use super::*;
 use crate::frame::Frame;
 
+impl Session {
+    /// Bytes of answers that wait to be sent.
+    pub(crate) fn control_len(&self) -> usize {
+        self.control.len()
+    }
+}
+
 /// A frame that a session has sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Sent {

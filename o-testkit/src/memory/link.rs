@@ -90,18 +90,24 @@ impl Link {
         if self.closed(end).is_cancelled() {
             return Err(self.why_closed(end));
         }
-        let state = &mut *self.lock();
-        state.substreams.retain(|pipes| pipes.strong_count() > 0);
-        if state.substreams.len() >= self.config.max_substreams {
-            return Err(ConnectionError::Busy);
-        }
-        let pipes = Pipes::new(self.config.buffer, self.config.latency, state.stalled);
-        let pipes = Arc::new(pipes);
-        state.substreams.push(Arc::downgrade(&pipes));
-        let theirs = MemorySubstream::new(pipes.clone(), end.other());
-        if state.stalled {
-            state.held.push((end.other(), theirs));
-        } else {
+        let (pipes, now) = {
+            let state = &mut *self.lock();
+            state.substreams.retain(|pipes| pipes.strong_count() > 0);
+            if state.substreams.len() >= self.config.max_substreams {
+                return Err(ConnectionError::Busy);
+            }
+            let pipes = Pipes::new(self.config.buffer, self.config.latency, state.stalled);
+            let pipes = Arc::new(pipes);
+            state.substreams.push(Arc::downgrade(&pipes));
+            let theirs = MemorySubstream::new(pipes.clone(), end.other());
+            if state.stalled {
+                state.held.push((end.other(), theirs));
+                (pipes, None)
+            } else {
+                (pipes, Some(theirs))
+            }
+        };
+        if let Some(theirs) = now {
             self.hand_over(end.other(), theirs);
         }
         Ok(MemorySubstream::new(pipes, end))

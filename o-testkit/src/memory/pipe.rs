@@ -40,14 +40,109 @@ struct Chunk {
     bytes: Bytes,
 }
 
-impl State {
-    fn wake(&mut self) -> [Option<Waker>; 2] {
-        [self.reader.take(), self.writer.take()]
+/// What is left to do with wakers when the lock is released: either may run code that wants it.
+#[derive(Default)]
+struct Wakers {
+    woken: [Option<Waker>; 2],
+    /// Replaced by a newer one: only dropped.
+    _replaced: Option<Waker>,
+}
+
+impl Wakers {
+    fn woken(waker: Option<Waker>) -> Self {
+        Self {
+            woken: [waker, None],
+            _replaced: None,
+        }
+    }
+
+    fn replaced(_replaced: Option<Waker>) -> Self {
+        Self {
+            woken: [None, None],
+            _replaced,
+        }
+    }
+
+    fn wake(self) {
+        self.woken.into_iter().flatten().for_each(Waker::wake);
     }
 }
 
-fn wake(wakers: [Option<Waker>; 2]) {
-    wakers.into_iter().flatten().for_each(Waker::wake);
+impl State {
+    fn wakers(&mut self) -> Wakers {
+        Wakers {
+            woken: [self.reader.take(), self.writer.take()],
+            _replaced: None,
+        }
+    }
+
+    /// Moves what has arrived into `buffer`, or registers the reader.
+    fn take(&mut self, cx: &Context<'_>, buffer: &mut [u8]) -> (Taken, Wakers) {
+        if self.reset {
+            return (Taken::Done(Err(reset())), Wakers::default());
+        }
+        if self.abandoned {
+            return (
+                Taken::Done(Err(io::ErrorKind::NotConnected.into())),
+                Wakers::default(),
+            );
+        }
+        let now = Instant::now();
+        let nothing = match (self.chunks.front_mut(), self.finished) {
+            _ if self.stalled => Taken::Nothing,
+            (Some(chunk), _) if chunk.arrives > now => Taken::NotBefore(chunk.arrives),
+            (Some(chunk), _) => {
+                let count = chunk.bytes.len().min(buffer.len());
+                chunk
+                    .bytes
+                    .split_to(count)
+                    .copy_to_slice(&mut buffer[..count]);
+                if chunk.bytes.is_empty() {
+                    self.chunks.pop_front();
+                }
+                self.queued -= count;
+                return (Taken::Done(Ok(count)), Wakers::woken(self.writer.take()));
+            }
+            (None, None) => Taken::Nothing,
+            (None, Some(at)) if at > now => Taken::NotBefore(at),
+            (None, Some(_)) => return (Taken::Done(Ok(0)), Wakers::default()),
+        };
+        (
+            nothing,
+            Wakers::replaced(self.reader.replace(cx.waker().clone())),
+        )
+    }
+
+    /// Takes as much of `bytes` as there is room for, or registers the writer.
+    fn put(
+        &mut self,
+        cx: &Context<'_>,
+        bytes: &[u8],
+        capacity: usize,
+        arrives: Instant,
+    ) -> (Poll<io::Result<usize>>, Wakers) {
+        let done = |result| (Poll::Ready(result), Wakers::default());
+        if self.reset {
+            return done(Err(reset()));
+        }
+        if self.finished.is_some() || (self.abandoned && !self.stalled) {
+            return done(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        if bytes.is_empty() {
+            return done(Ok(0));
+        }
+        let count = bytes.len().min(capacity.saturating_sub(self.queued));
+        if count == 0 {
+            return (
+                Poll::Pending,
+                Wakers::replaced(self.writer.replace(cx.waker().clone())),
+            );
+        }
+        let bytes = Bytes::copy_from_slice(&bytes[..count]);
+        self.chunks.push_back(Chunk { arrives, bytes });
+        self.queued += count;
+        (Poll::Ready(Ok(count)), Wakers::woken(self.reader.take()))
+    }
 }
 
 fn reset() -> io::Error {
@@ -74,9 +169,9 @@ impl Pipe {
         let wakers = {
             let state = &mut *self.lock();
             change(state);
-            state.wake()
+            state.wakers()
         };
-        wake(wakers);
+        wakers.wake();
     }
 
     /// The writer sends nothing more; what it has sent still arrives.
@@ -133,67 +228,16 @@ impl Pipe {
     }
 
     fn take(&self, cx: &Context<'_>, buffer: &mut [u8]) -> Taken {
-        let state = &mut *self.lock();
-        if state.reset {
-            return Taken::Done(Err(reset()));
-        }
-        if state.abandoned {
-            return Taken::Done(Err(io::ErrorKind::NotConnected.into()));
-        }
-        state.reader = Some(cx.waker().clone());
-        if state.stalled {
-            return Taken::Nothing;
-        }
-        let now = Instant::now();
-        let Some(chunk) = state.chunks.front_mut() else {
-            return match state.finished {
-                None => Taken::Nothing,
-                Some(at) if at > now => Taken::NotBefore(at),
-                Some(_) => Taken::Done(Ok(0)),
-            };
-        };
-        if chunk.arrives > now {
-            return Taken::NotBefore(chunk.arrives);
-        }
-        let count = chunk.bytes.len().min(buffer.len());
-        chunk
-            .bytes
-            .split_to(count)
-            .copy_to_slice(&mut buffer[..count]);
-        if chunk.bytes.is_empty() {
-            state.chunks.pop_front();
-        }
-        state.queued -= count;
-        let writer = state.writer.take();
-        wake([None, writer]);
-        Taken::Done(Ok(count))
+        let (taken, wakers) = self.lock().take(cx, buffer);
+        wakers.wake();
+        taken
     }
 
     pub(super) fn poll_write(&self, cx: &Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let state = &mut *self.lock();
-        if state.reset {
-            return Poll::Ready(Err(reset()));
-        }
-        if state.finished.is_some() || (state.abandoned && !state.stalled) {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-        }
-        if bytes.is_empty() {
-            return Poll::Ready(Ok(0));
-        }
-        let count = bytes.len().min(self.capacity.saturating_sub(state.queued));
-        if count == 0 {
-            state.writer = Some(cx.waker().clone());
-            return Poll::Pending;
-        }
         let arrives = Instant::now() + self.latency;
-        state.chunks.push_back(Chunk {
-            arrives,
-            bytes: Bytes::copy_from_slice(&bytes[..count]),
-        });
-        state.queued += count;
-        let reader = state.reader.take();
-        wake([reader, None]);
-        Poll::Ready(Ok(count))
+        let (written, wakers) = self.lock().put(cx, bytes, self.capacity, arrives);
+        wakers.wake();
+        written
     }
 
     pub(super) fn poll_flush(&self) -> Poll<io::Result<()>> {

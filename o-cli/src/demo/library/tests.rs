@@ -22,12 +22,19 @@ fn tree() -> tempfile::TempDir {
     write("in/large.txt", &[b'x'; 2000]);
     write("out/secret.txt", b"secret");
     symlink(dir.path().join("out"), dir.path().join("in/link")).unwrap();
-    symlink(dir.path().join("out/secret.txt"), dir.path().join("in/link.txt")).unwrap();
+    symlink(
+        dir.path().join("out/secret.txt"),
+        dir.path().join("in/link.txt"),
+    )
+    .unwrap();
     dir
 }
 
 fn limits() -> Limits {
-    Limits { file_bytes: 1000, ..Limits::default() }
+    Limits {
+        file_bytes: 1000,
+        ..Limits::default()
+    }
 }
 
 fn open(dir: &tempfile::TempDir, below: &str) -> Library {
@@ -40,7 +47,10 @@ fn hidden_ignored_and_linked_files_are_not_found() {
     let listing = open(&dir, "in").list();
     let paths: Vec<_> = listing.paths.iter().map(String::as_str).collect();
     let deep = "src/deep/er/still/deeper/notes.txt";
-    assert_eq!(paths, ["README.md", "image.png", "large.txt", "latin1.txt", deep]);
+    assert_eq!(
+        paths,
+        ["README.md", "image.png", "large.txt", "latin1.txt", deep]
+    );
     assert!(!listing.truncated);
 }
 
@@ -50,14 +60,34 @@ fn only_what_was_found_is_read() {
     let library = open(&dir, "in");
     assert_eq!(library.read("README.md").unwrap(), "Read me.");
     let outside = dir.path().join("out/secret.txt");
-    let names = ["../out/secret.txt", "link/secret.txt", "link.txt", ".hidden", "ignored.txt", "", ".",
-        "src/../README.md", "/etc/passwd", "node_modules/x/README.md", outside.to_str().unwrap()];
+    let names = [
+        "../out/secret.txt",
+        "link/secret.txt",
+        "link.txt",
+        ".hidden",
+        "ignored.txt",
+        "",
+        ".",
+        "src/../README.md",
+        "/etc/passwd",
+        "node_modules/x/README.md",
+        outside.to_str().unwrap(),
+    ];
     for name in names {
-        assert!(matches!(library.read(name), Err(ReadError::NotListed)), "{name}");
+        assert!(
+            matches!(library.read(name), Err(ReadError::NotListed)),
+            "{name}"
+        );
     }
     assert!(matches!(library.read("image.png"), Err(ReadError::NotText)));
-    assert!(matches!(library.read("latin1.txt"), Err(ReadError::NotText)));
-    assert!(matches!(library.read("large.txt"), Err(ReadError::TooLarge(1000))));
+    assert!(matches!(
+        library.read("latin1.txt"),
+        Err(ReadError::NotText)
+    ));
+    assert!(matches!(
+        library.read("large.txt"),
+        Err(ReadError::TooLarge(1000))
+    ));
 }
 
 #[test]
@@ -66,8 +96,15 @@ fn a_link_put_there_after_the_walk_leads_nowhere() {
     let library = open(&dir, "in");
     library.list();
     fs::remove_file(dir.path().join("in/README.md")).unwrap();
-    symlink(dir.path().join("out/secret.txt"), dir.path().join("in/README.md")).unwrap();
-    assert!(matches!(library.read("README.md"), Err(ReadError::NotListed)));
+    symlink(
+        dir.path().join("out/secret.txt"),
+        dir.path().join("in/README.md"),
+    )
+    .unwrap();
+    assert!(matches!(
+        library.read("README.md"),
+        Err(ReadError::NotListed)
+    ));
 }
 
 #[test]
@@ -78,12 +115,18 @@ fn a_directory_with_many_files_does_not_hide_the_others() {
         fs::write(dir.path().join(format!("a/{index}.txt")), "x").unwrap();
     }
     fs::write(dir.path().join("z.md"), "x").unwrap();
-    let limits = Limits { files: 10, ..Limits::default() };
+    let limits = Limits {
+        files: 10,
+        ..Limits::default()
+    };
     let listing = Library::open(dir.path(), limits).unwrap().list();
     assert!(listing.truncated && listing.paths.contains("z.md"));
     assert_eq!(listing.paths.len(), 10);
 
-    let limits = Limits { entries: 5, ..Limits::default() };
+    let limits = Limits {
+        entries: 5,
+        ..Limits::default()
+    };
     assert!(Library::open(dir.path(), limits).unwrap().list().truncated);
 }
 
@@ -91,7 +134,10 @@ fn a_directory_with_many_files_does_not_hide_the_others() {
 fn the_root_may_be_a_file_and_must_exist() {
     let dir = tree();
     let library = open(&dir, "in/README.md");
-    assert_eq!(library.list().paths, BTreeSet::from(["README.md".to_owned()]));
+    assert_eq!(
+        library.list().paths,
+        BTreeSet::from(["README.md".to_owned()])
+    );
     assert_eq!(library.read("README.md").unwrap(), "Read me.");
     assert!(Library::open(&dir.path().join("nothing"), limits()).is_err());
 }

@@ -1,3 +1,5 @@
+//! The state: who is known, and for how long.
+
 use futures::{FutureExt, StreamExt};
 use libp2p::{Multiaddr, mdns::Event};
 use o_core::{Discovery, DiscoveryError, Provider, Query, Source};

@@ -22,7 +22,9 @@ async fn errors_keep_their_code() {
     let (dialer, listener) = linked(1000).await;
     let call = |method| one(&dialer.handle, unary(method, Body::default()));
     assert_eq!(call("fail").await, Err(CallError::failed("as asked")));
-    let expected = CallError::UnknownMethod { method: "nothing".into() };
+    let expected = CallError::UnknownMethod {
+        method: "nothing".into(),
+    };
     assert_eq!(call("nothing").await, Err(expected));
     settle().await;
     assert_idle(&[&dialer, &listener]);
@@ -31,7 +33,9 @@ async fn errors_keep_their_code() {
 #[tokio::test(start_paused = true)]
 async fn a_handler_that_panics_is_an_internal_error_and_nothing_else_stops() {
     let (dialer, listener) = linked(1000).await;
-    let error = one(&dialer.handle, unary("panic", Body::default())).await.unwrap_err();
+    let error = one(&dialer.handle, unary("panic", Body::default()))
+        .await
+        .unwrap_err();
     assert_eq!(error.code(), ErrorCode::Internal);
     assert!(one(&dialer.handle, unary("echo", zeros(1))).await.is_ok());
     settle().await;
@@ -92,11 +96,17 @@ async fn calls_over_the_limit_are_busy_and_the_others_are_not() {
     let hanging: Vec<_> = hanging.collect();
     settle().await;
     assert_eq!(listener.handle.active_calls(), 1024);
-    let error = one(&dialer.handle, unary("echo", Body::default())).await.unwrap_err();
+    let error = one(&dialer.handle, unary("echo", Body::default()))
+        .await
+        .unwrap_err();
     assert_eq!(error.code(), ErrorCode::Busy);
     hanging.iter().for_each(JoinHandle::abort);
     settle().await;
-    assert!(one(&dialer.handle, unary("echo", Body::default())).await.is_ok());
+    assert!(
+        one(&dialer.handle, unary("echo", Body::default()))
+            .await
+            .is_ok()
+    );
     settle().await;
     assert_idle(&[&dialer, &listener]);
 }

@@ -8,13 +8,17 @@ use super::*;
 async fn a_violation_is_answered_with_a_goodbye() {
     let (listener, mut raw) = Raw::greeted(Side::Listener, 1000).await;
     raw.hear(Kind::Hello).await;
-    raw.say(Kind::Call, FLAG_END, 2, &call_header("echo"), &[]).await;
+    raw.say(Kind::Call, FLAG_END, 2, &call_header("echo"), &[])
+        .await;
     let (_, header) = raw.hear(Kind::Goodbye).await;
     let goodbye = Goodbye::decode(&header).unwrap();
     assert_eq!(goodbye.code, ErrorCode::Protocol.number());
     let mut rest = Vec::new();
     within(raw.stream.read_to_end(&mut rest)).await.unwrap();
-    assert!(matches!(within(listener.driver).await.unwrap(), SessionEnd::Protocol { .. }));
+    assert!(matches!(
+        within(listener.driver).await.unwrap(),
+        SessionEnd::Protocol { .. }
+    ));
 }
 
 #[tokio::test(start_paused = true)]
@@ -22,8 +26,16 @@ async fn a_frame_over_the_limit_is_refused_before_it_is_there() {
     let (listener, mut raw) = Raw::greeted(Side::Listener, 1000).await;
     within(raw.stream.write_all(&[0xff; 4])).await.unwrap();
     let (_, header) = raw.hear(Kind::Goodbye).await;
-    assert!(Goodbye::decode(&header).unwrap().message.contains("over the limit"));
-    assert!(matches!(within(listener.driver).await.unwrap(), SessionEnd::Protocol { .. }));
+    assert!(
+        Goodbye::decode(&header)
+            .unwrap()
+            .message
+            .contains("over the limit")
+    );
+    assert!(matches!(
+        within(listener.driver).await.unwrap(),
+        SessionEnd::Protocol { .. }
+    ));
 }
 
 #[tokio::test(start_paused = true)]
@@ -43,10 +55,22 @@ async fn who_asks_without_reading_is_not_read() {
                 sent += 1;
             }
         };
-        within(flood).await;
+        let look = async {
+            tokio::time::sleep(Duration::from_secs(20)).await;
+            listener.handle.control_len()
+        };
+        let ((), waiting) = within(async { tokio::join!(flood, look) }).await;
+        let limit = SessionConfig::default().max_control;
+        assert!(
+            (limit..limit + 200).contains(&waiting),
+            "{waiting} bytes of answers wait"
+        );
         let config = SessionConfig::default();
         let most = config.max_control + 2 * config.max_frame as usize + 3000;
-        assert!(sent as usize * 16 < most, "{sent} frames of {kind:?} were read");
+        assert!(
+            sent as usize * 16 < most,
+            "{sent} frames of {kind:?} were read"
+        );
         let end = within(listener.driver).await.unwrap();
         assert!(matches!(end, SessionEnd::Lost { .. }), "{end:?}");
     }
@@ -83,13 +107,20 @@ async fn calling_and_cancelling_makes_no_more_work_than_waiting() {
     let hoard = Arc::new(Mutex::new(Vec::new()));
     let serve = Arc::new(Hoard(hoard.clone()));
     let hello = Hello::new(NetworkId::default());
-    let config = SessionConfig { max_calls: 10, ..SessionConfig::default() };
+    let config = SessionConfig {
+        max_calls: 10,
+        ..SessionConfig::default()
+    };
     let (handle, driver) = connect(here.compat(), Side::Listener, config, hello, None, serve);
     tokio::spawn(driver);
-    let mut raw = Raw { stream: there, input: Vec::new() };
+    let mut raw = Raw {
+        stream: there,
+        input: Vec::new(),
+    };
     raw.hello().await;
     for id in (1..101).step_by(2) {
-        raw.say(Kind::Call, FLAG_END, id, &call_header("any"), &[]).await;
+        raw.say(Kind::Call, FLAG_END, id, &call_header("any"), &[])
+            .await;
         settle().await;
         raw.say(Kind::Cancel, 0, id, &[], &[]).await;
         settle().await;
@@ -99,7 +130,8 @@ async fn calling_and_cancelling_makes_no_more_work_than_waiting() {
     // Once they are dropped, calls are taken again.
     hoard.lock().unwrap().clear();
     assert_eq!(handle.counts(), (0, 0));
-    raw.say(Kind::Call, FLAG_END, 101, &call_header("any"), &[]).await;
+    raw.say(Kind::Call, FLAG_END, 101, &call_header("any"), &[])
+        .await;
     settle().await;
     assert_eq!(hoard.lock().unwrap().len(), 1);
     hoard.lock().unwrap().clear();
@@ -122,7 +154,11 @@ fn random_bytes_never_panic_and_always_end() {
     let mut runner = proptest::test_runner::TestRunner::default();
     let result = runner.run(&strategy, |(noise, frames, listener, capacity)| {
         runtime.block_on(async {
-            let side = if listener { Side::Listener } else { Side::Dialer };
+            let side = if listener {
+                Side::Listener
+            } else {
+                Side::Dialer
+            };
             let (driven, mut raw) = Raw::greeted(side, capacity).await;
             let header = call_header("sum");
             let mut bytes = Vec::new();
@@ -144,7 +180,10 @@ fn random_bytes_never_panic_and_always_end() {
             within(driven.driver).await.unwrap();
             within(writing).await.unwrap();
             settle().await;
-            assert_idle(&[&End { driver: tokio::spawn(std::future::pending()), ..driven }]);
+            assert_idle(&[&End {
+                driver: tokio::spawn(std::future::pending()),
+                ..driven
+            }]);
         });
         Ok(())
     });

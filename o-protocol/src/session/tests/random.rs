@@ -74,14 +74,12 @@ impl Party {
 
     fn look(&mut self) {
         while let Some(notice) = self.session.poll_notice() {
-            match notice {
-                Notice::Incoming(id) => {
-                    if self.session.accept(id).is_some() {
-                        self.serving.push(id);
-                    }
-                }
-                Notice::Gone(id) => self.serving.retain(|other| *other != id),
-                _ => {}
+            if let Notice::Incoming(id) = notice
+                && self.session.accept(id).is_some()
+            {
+                self.serving.push(id);
+            } else if let Notice::Gone(id) = notice {
+                self.serving.retain(|other| *other != id);
             }
         }
     }

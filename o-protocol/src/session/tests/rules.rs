@@ -248,7 +248,7 @@ fn a_call_that_cannot_be_read_is_answered_and_the_next_one_works() {
             map(&[target.clone(), method.clone(), (14, 1.into())]),
             ErrorCode::Unsupported,
         ),
-        (9, map(&[target.clone()]), ErrorCode::InvalidParams),
+        (9, map(&[(1, "o://a".into())]), ErrorCode::InvalidParams),
         (
             11,
             map(&[(1, "nowhere".into()), method.clone()]),
@@ -412,4 +412,13 @@ fn garbage_ends_the_session_with_a_reason() {
         hand.violation(),
         "a frame of 4294967299 bytes is over the limit of 131072"
     );
+}
+
+#[test]
+fn a_violation_is_named_after_a_goodbye_too() {
+    let mut hand = busy_listener();
+    hand.session
+        .goodbye(&Goodbye::new(ErrorCode::ShuttingDown, ""));
+    hand.tell(Kind::Call, FLAG_END, 2, &unary(), &[]);
+    hand.violation();
 }

@@ -1,3 +1,5 @@
+//! Announcements: when they are made, made again and withdrawn.
+
 use super::*;
 
 #[tokio::test]

@@ -1,3 +1,5 @@
+//! Searches: what is yielded, and what ends them.
+
 use std::collections::BTreeSet;
 
 use futures::{FutureExt, StreamExt};

@@ -1,3 +1,5 @@
+//! The store: whose records are kept, and how many.
+
 use std::collections::BTreeSet;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The routing table: who enters and who leaves.
+
 use super::*;
 
 fn addresses(bench: &mut Bench, peer: &PeerId) -> Vec<Multiaddr> {
