@@ -115,8 +115,9 @@ pub trait Discovery: fmt::Debug + Send + Sync + 'static {
     /// Dropping the future may leave the announcement made or withdrawn.
     async fn withdraw(&self, tombstone: &SignedTombstone) -> Result<(), DiscoveryError>;
 
-    /// Providers, as they are found; the same peer at most once for each name. Ends when the source
-    /// has nothing more to tell.
+    /// Providers, as they are found. The same peer comes again for one name only when something new
+    /// was learned about it, which then replaces what came before. Ends when the source has nothing
+    /// more to tell.
     fn find(&self, query: Query) -> ProviderStream;
 }
 

@@ -11,7 +11,7 @@ use o_core::{
 use o_pool::Dialer;
 use o_protocol::{Hello, Serve, SessionConfig, SessionEnd, Side, connect};
 
-use crate::{events::EventBus, link::Link, peers::Peers, swarm::SwarmHandle, tasks::Tasks};
+use crate::{events::EventBus, link::Link, parting::Parting, peers::Peers, swarm::SwarmHandle, tasks::Tasks};
 
 /// What every connection outside the Swarm needs.
 pub(crate) struct Outside {
@@ -41,7 +41,7 @@ impl Outside {
         let (peer, remote, direction) =
             (connection.peer(), connection.remote(), connection.direction());
         let (session, driver) = connect(
-            substream,
+            Parting::new(substream),
             side,
             self.session.clone(),
             (self.hello)(),

@@ -14,6 +14,7 @@ mod find;
 mod hosting;
 mod link;
 mod node;
+mod parting;
 mod peers;
 pub mod raw;
 mod route;

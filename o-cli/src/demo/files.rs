@@ -59,7 +59,10 @@ fn pieces(document: &str, text: &str) -> Vec<Piece> {
     let mut pieces = Vec::new();
     let mut rest = text;
     loop {
-        let (part, after) = rest.split_at(rest.floor_char_boundary(PIECE));
+        let boundary = (0..=rest.len().min(PIECE))
+            .rev()
+            .find(|at| rest.is_char_boundary(*at));
+        let (part, after) = rest.split_at(boundary.unwrap_or(rest.len()));
         let last = after.is_empty();
         pieces.push(Piece {
             document: document.to_owned(),

@@ -52,47 +52,14 @@ impl<'a> Show<'a> {
                 let text = format!("to {address} over {transport}, up to its greeting");
                 self.step("connect", text, *elapsed_ms)
             }
-            Event::Searched {
-                query,
-                hits,
-                files,
-                truncated,
-                elapsed_ms,
-                ..
-            } => {
-                let about = query
-                    .as_ref()
-                    .map_or(String::new(), |query| format!(" about \"{query}\""));
-                let bytes = hits.iter().map(|hit| hit.bytes as u64).sum();
-                let more = if *truncated { "more than " } else { "" };
-                let (files, size) = (count(*files, "file"), size(bytes));
-                let hits = hits.len();
-                let text = format!("o://demo/files chose {hits} of {more}{files}{about}, {size}");
-                self.step("search", text, *elapsed_ms)
-            }
+            Event::Searched { .. } => self.searched(event),
             Event::Sentence {
                 document,
                 sentence,
                 overall,
                 ..
             } => self.sentence(document, sentence, *overall),
-            Event::Summarized {
-                documents,
-                bytes,
-                sentences,
-                first_ms,
-                elapsed_ms,
-            } => {
-                let first =
-                    first_ms.map_or(String::new(), |ms| format!(", the first after {ms:.0} ms"));
-                let files = count(*documents, "file");
-                let (size, sentences) = (size(*bytes), count(*sentences, "sentence"));
-                self.output.line("")?;
-                let text = format!(
-                    "{files}, {size}, from o://demo/files to o://demo/text; {sentences} back{first}"
-                );
-                self.step("pipe", text, *elapsed_ms)
-            }
+            Event::Summarized { .. } => self.summarized(event),
             Event::Failed(_) => Ok(()),
             Event::Done {
                 processes,
@@ -193,6 +160,53 @@ impl<'a> Show<'a> {
             )),
             false => Ok(()),
         }
+    }
+
+    fn searched(&self, event: &Event) -> Result<(), Failure> {
+        let Event::Searched {
+            query,
+            hits,
+            files,
+            truncated,
+            elapsed_ms,
+            ..
+        } = event
+        else {
+            return Ok(());
+        };
+        let about = query
+            .as_ref()
+            .map_or(String::new(), |query| format!(" about \"{query}\""));
+        let bytes = hits.iter().map(|hit| hit.bytes as u64).sum();
+        let more = if *truncated { "more than " } else { "" };
+        let (files, size, hits) = (count(*files, "file"), size(bytes), hits.len());
+        let text = format!("o://demo/files chose {hits} of {more}{files}{about}, {size}");
+        self.step("search", text, *elapsed_ms)
+    }
+
+    fn summarized(&self, event: &Event) -> Result<(), Failure> {
+        let Event::Summarized {
+            documents,
+            bytes,
+            sentences,
+            first_ms,
+            elapsed_ms,
+        } = event
+        else {
+            return Ok(());
+        };
+        self.output.line("")?;
+        if *sentences == 0 {
+            let text = "  There is no sentence in these files; code and tables are not read.";
+            self.output.line(self.output.paint(Style::Dim, text))?;
+        }
+        let first = first_ms.map_or(String::new(), |ms| format!(", the first after {ms:.0} ms"));
+        let (files, sentences) = (count(*documents, "file"), count(*sentences, "sentence"));
+        let size = size(*bytes);
+        let text = format!(
+            "{files}, {size}, from o://demo/files to o://demo/text; {sentences} back{first}"
+        );
+        self.step("pipe", text, *elapsed_ms)
     }
 
     fn done(&self, processes: usize, elapsed_ms: f64) -> Result<(), Failure> {

@@ -202,10 +202,10 @@ async fn rechecking_closes_its_connections_too() {
     let mut watch = Watch::new(&server);
     soon(server.recheck_connections()).await;
     let end = soon(hang).await.unwrap();
-    assert!(
-        matches!(end, Err(CallError::Refused { certain: true, .. })),
-        "{end:?}"
-    );
+    let Err(CallError::ConnectionLost { reason }) = &end else {
+        panic!("{end:?}")
+    };
+    assert_eq!(reason, "refused: the peer is blocked");
     watch.until_disconnected(client.peer_id()).await;
     stop([client, server]).await;
 }

@@ -209,3 +209,45 @@ async fn a_dial_into_a_partition_times_out() {
             .is_ok()
     );
 }
+
+/// Counts how often a task was woken.
+#[derive(Default)]
+struct Woken(std::sync::atomic::AtomicUsize);
+
+impl std::task::Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+#[tokio::test]
+async fn whoever_waits_is_woken_by_the_other_end_only() {
+    let config = MemoryConfig {
+        buffer: 4,
+        ..Default::default()
+    };
+    let Joined {
+        dialed, accepted, ..
+    } = joined(config).await;
+    let mut here = dialed.open().await.unwrap();
+    let mut there = accepted.accept().await.unwrap();
+    let (reader, writer) = (Arc::new(Woken::default()), Arc::new(Woken::default()));
+    let count = |woken: &Woken| woken.0.load(std::sync::atomic::Ordering::Relaxed);
+    let mut buffer = [0; 4];
+    for _ in 0..3 {
+        let waker = reader.clone().into();
+        let mut cx = std::task::Context::from_waker(&waker);
+        assert!(there.as_mut().poll_read(&mut cx, &mut buffer).is_pending());
+    }
+    assert_eq!(count(&reader), 0);
+    here.write_all(b"full").await.unwrap();
+    assert_eq!(count(&reader), 1);
+    for _ in 0..3 {
+        let waker = writer.clone().into();
+        let mut cx = std::task::Context::from_waker(&waker);
+        assert!(here.as_mut().poll_write(&mut cx, b"more").is_pending());
+    }
+    assert_eq!(count(&writer), 0);
+    there.read_exact(&mut buffer).await.unwrap();
+    assert_eq!(count(&writer), 1);
+}

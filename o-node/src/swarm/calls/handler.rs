@@ -22,6 +22,7 @@ use o_core::{DenyReason, Direction, ErrorCode};
 use o_protocol::{Driver, Goodbye, SessionEnd, SessionHandle, Side, connect, refuse};
 
 use super::{REFUSE_TIME, Shared};
+use crate::parting::Parting;
 
 /// The one protocol that calls need.
 const PROTOCOL: StreamProtocol = StreamProtocol::new("/o-call/1");
@@ -49,7 +50,7 @@ pub(crate) enum HandlerEvent {
 enum Talk {
     /// Nothing yet; in refusal mode for a limited time only.
     Waiting(Option<BoxFuture<'static, ()>>),
-    Session(Box<Driver<Stream>>),
+    Session(Box<Driver<Parting<Stream>>>),
     Refusing(BoxFuture<'static, ()>),
     Over,
 }
@@ -97,7 +98,7 @@ impl Handler {
             Side::Listener => Direction::Inbound,
         };
         let (session, driver) = connect(
-            stream,
+            Parting::new(stream),
             side,
             self.shared.session.clone(),
             (self.shared.hello)(),
