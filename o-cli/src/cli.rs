@@ -107,8 +107,8 @@ pub(crate) struct CallArgs {
     /// The parameters: JSON, `-` for standard input, or `@FILE`; `null` if not given
     #[arg(value_name = "JSON|-|@FILE", allow_hyphen_values = true)]
     pub(crate) params: Option<String>,
-    /// How long it may take in all, for example 10s; else 30 s for the first answer, after which a
-    /// stream may go on [env: O_TIMEOUT]
+    /// How long it may take in all, for example 10s. Without it the first answer may take 30 s, or
+    /// what O_TIMEOUT says, and a stream may then go on for ever
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub(crate) timeout: Option<std::time::Duration>,
     /// End after this many results

@@ -26,9 +26,7 @@ pub(crate) fn agent() -> Methods {
     let mut echo = MethodSpec::new("echo", Shape::Unary);
     echo.idempotent = true;
     Methods::new()
-        .raw(echo, async |call| {
-            Ok::<_, CallError>(Reply::One(call.body))
-        })
+        .raw(echo, async |call| Ok::<_, CallError>(Reply::One(call.body)))
         .describe("Answers with its parameters, whatever they are.")
         .server("count", async |_, params: Count| {
             Ok::<_, CallError>(count(params))

@@ -20,8 +20,8 @@ use async_trait::async_trait;
 use futures::{StreamExt, stream};
 use o_core::{Agent, BodyStream, CallContext, CallError, IncomingCall, MethodSpec, Reply, Shape};
 
-pub(crate) use self::{children::Children, convert::bytes_as_json, program::Program};
 use self::{admission::Admission, convert::Answer, run::Run};
+pub(crate) use self::{children::Children, convert::bytes_as_json, program::Program};
 
 /// What the programs of one server may cost.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,7 +78,11 @@ impl CommandAgent {
 
     /// What a program finds in its environment beside what the server has there; `None` takes the
     /// variable out.
-    fn environment(&self, context: &CallContext, method: &str) -> [(&'static str, Option<String>); 6] {
+    fn environment(
+        &self,
+        context: &CallContext,
+        method: &str,
+    ) -> [(&'static str, Option<String>); 6] {
         let number = self.calls.fetch_add(1, Ordering::Relaxed);
         let terms = &context.terms;
         let remaining = terms.remaining(Instant::now());
@@ -89,8 +93,14 @@ impl CommandAgent {
             ("O_ADDRESS", Some(context.target.name().to_owned())),
             ("O_METHOD", Some(method.to_owned())),
             ("O_PEER", context.peer.map(|peer| peer.to_string())),
-            ("O_CALL_ID", Some(format!("{}-{number}", std::process::id()))),
-            ("O_DEADLINE_MS", remaining.map(|left| left.as_millis().to_string())),
+            (
+                "O_CALL_ID",
+                Some(format!("{}-{number}", std::process::id())),
+            ),
+            (
+                "O_DEADLINE_MS",
+                remaining.map(|left| left.as_millis().to_string()),
+            ),
             ("TRACEPARENT", trace_parent.map(str::to_owned)),
         ]
     }
@@ -101,8 +111,7 @@ impl Agent for CommandAgent {
     fn methods(&self) -> Vec<MethodSpec> {
         let spec = |name: &String| {
             let mut spec = MethodSpec::new(name.as_str(), Shape::Server);
-            spec.description =
-                "A program. A unary call gets the one value that it writes.".into();
+            spec.description = "A program. A unary call gets the one value that it writes.".into();
             spec
         };
         self.programs.keys().map(spec).collect()
@@ -141,7 +150,8 @@ impl Agent for CommandAgent {
 
 /// The only value of a program.
 async fn one(mut run: Run, answer: Answer) -> Result<Reply, CallError> {
-    let wrong = |many: &str| CallError::failed(format!("one JSON value was expected, and {many} came"));
+    let wrong =
+        |many: &str| CallError::failed(format!("one JSON value was expected, and {many} came"));
     let value = run.next().await.unwrap_or_else(|| Err(wrong("none")))?;
     match run.next().await {
         None => answer.body(value).map(Reply::One),

@@ -54,7 +54,10 @@ fn lay_out(text: &str, indent: Option<&str>) -> String {
             ' ' | '\n' | '\r' | '\t' => {}
             '{' | '[' => {
                 out.push(character);
-                while characters.next_if(|next| next.is_ascii_whitespace()).is_some() {}
+                while characters
+                    .next_if(|next| next.is_ascii_whitespace())
+                    .is_some()
+                {}
                 match characters.next_if(|next| matches!(next, '}' | ']')) {
                     Some(close) => out.push(close),
                     None => {

@@ -90,7 +90,10 @@ impl Client {
         if !vague || self.bootstrap.is_empty() {
             return failure;
         }
-        let dials = self.bootstrap.iter().map(|address| self.node.connect(address));
+        let dials = self
+            .bootstrap
+            .iter()
+            .map(|address| self.node.connect(address));
         let mut dials: FuturesUnordered<_> = dials.collect();
         let looking = async {
             let mut reason = None;
@@ -133,9 +136,13 @@ pub(crate) async fn with_client<T>(
     interrupt: &Interrupt,
     work: impl AsyncFnOnce(&Client) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    let client = interrupt.during(Client::open(settings, args.peer.as_ref())).await?;
+    let client = interrupt
+        .during(Client::open(settings, args.peer.as_ref()))
+        .await?;
     let done = match interrupt.during(work(&client)).await {
-        Err(failure) => Err(interrupt.during(async { Ok(client.explain(failure).await) }).await?),
+        Err(failure) => Err(interrupt
+            .during(async { Ok(client.explain(failure).await) })
+            .await?),
         done => done,
     };
     let peer = client.peer.as_ref().map(|(peer, _)| *peer);
@@ -189,13 +196,18 @@ mod tests {
 
     #[test]
     fn a_neighbor_is_dialed_over_loopback_and_tcp_if_possible() {
-        let peer: PeerId = "12D3KooWQA9eZ7s8E7KvNJGG7AXRioyASFicECjdKL1DS2C1Duoo".parse().unwrap();
+        let peer: PeerId = "12D3KooWQA9eZ7s8E7KvNJGG7AXRioyASFicECjdKL1DS2C1Duoo"
+            .parse()
+            .unwrap();
         let node = |listen: &[&str]| RunningNode {
             pid: 1,
             address: "o://a".parse().unwrap(),
             peer_id: peer,
             network: "main".parse().unwrap(),
-            listen: listen.iter().map(|address| address.parse().unwrap()).collect(),
+            listen: listen
+                .iter()
+                .map(|address| address.parse().unwrap())
+                .collect(),
         };
         let all = [
             "/ip4/192.0.2.1/tcp/1",

@@ -106,8 +106,18 @@ fn running_in(directory: &Path, network: &NetworkId) -> Vec<RunningNode> {
     };
     let paths = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
     let mut files: Vec<_> = paths
-        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
-        .map(|path| (path.metadata().and_then(|metadata| metadata.modified()).ok(), path))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "json")
+        })
+        .map(|path| {
+            (
+                path.metadata()
+                    .and_then(|metadata| metadata.modified())
+                    .ok(),
+                path,
+            )
+        })
         .collect();
     files.sort_by(|a, b| b.cmp(a));
     let nodes = files.into_iter().filter_map(|(_, path)| read(&path));
@@ -180,7 +190,10 @@ fn check_owner(directory: &Path, metadata: &fs::Metadata) -> io::Result<()> {
     if metadata.is_dir() && metadata.uid() == user() && metadata.mode() & 0o077 == 0 {
         return Ok(());
     }
-    let message = format!("{} is not a directory of this user only", directory.display());
+    let message = format!(
+        "{} is not a directory of this user only",
+        directory.display()
+    );
     Err(io::Error::new(io::ErrorKind::PermissionDenied, message))
 }
 
@@ -201,7 +214,11 @@ mod tests {
             address: "o://a/b".parse().unwrap(),
             peer_id: PEER.parse().unwrap(),
             network: network.parse().unwrap(),
-            listen: vec![format!("/ip4/127.0.0.1/tcp/{pid}/p2p/{PEER}").parse().unwrap()],
+            listen: vec![
+                format!("/ip4/127.0.0.1/tcp/{pid}/p2p/{PEER}")
+                    .parse()
+                    .unwrap(),
+            ],
         }
     }
 

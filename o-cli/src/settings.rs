@@ -172,7 +172,11 @@ fn config_path(
     variable: impl Fn(&str) -> Option<String>,
 ) -> Option<(PathBuf, bool)> {
     let named = flag.map(Path::to_owned);
-    let named = named.or_else(|| variable("O_CONFIG").filter(|v| !v.is_empty()).map(Into::into));
+    let named = named.or_else(|| {
+        variable("O_CONFIG")
+            .filter(|v| !v.is_empty())
+            .map(Into::into)
+    });
     match named {
         Some(path) => Some((path, true)),
         None => paths::config_file().map(|path| (path, false)),
@@ -196,10 +200,7 @@ fn by_preset<T>(value: T) -> Setting<T> {
 }
 
 /// What the first layer says that says anything.
-fn pick<T>(
-    layers: &[(Origin, Layer)],
-    what: impl Fn(&Layer) -> Option<T>,
-) -> Option<Setting<T>> {
+fn pick<T>(layers: &[(Origin, Layer)], what: impl Fn(&Layer) -> Option<T>) -> Option<Setting<T>> {
     layers.iter().find_map(|(origin, layer)| {
         what(layer).map(|value| Setting {
             value,

@@ -51,7 +51,13 @@ impl Interrupt {
     }
 
     async fn times(&self, count: u32) {
-        if self.0.clone().wait_for(|asked| *asked >= count).await.is_err() {
+        if self
+            .0
+            .clone()
+            .wait_for(|asked| *asked >= count)
+            .await
+            .is_err()
+        {
             // Nobody watches any more, because the runtime ends.
             std::future::pending::<()>().await;
         }

@@ -32,7 +32,7 @@ pub use crate::{
 };
 pub use o_gating::{AllowAll, AllowList, BlockList, GaterChain, HierarchyGater, HierarchyRule};
 pub use o_protocol::{
-    AgentDescription, CallerExt, MethodDescription, Methods, NodeDescription, TranscodeError,
-    TypedStream, transcode,
+    AgentDescription, Call, CallerExt, MethodDescription, Methods, NodeDescription, OrFailed,
+    TranscodeError, TypedStream, transcode,
 };
 pub use o_transport::{Identity, IdentityConfig, KeyError, KeyFile, KeySource, Keypair, Seed};

@@ -1,5 +1,5 @@
 //! What the session costs by itself: two state machines, and two drivers over a pipe in memory.
-#![expect(clippy::unwrap_used, missing_docs, reason = "benchmark")]
+#![expect(clippy::unwrap_used, reason = "benchmark")]
 
 use std::{hint::black_box, sync::Arc, time::Instant};
 

@@ -17,11 +17,11 @@ use super::PresetArgs;
   o serve o://try/echo --listen /ip4/127.0.0.1/tcp/4002/ws
   o serve o://math/adder --method add=./add.py --allow 12D3KooW… --lan
 
-COMMAND is split like a shell's words, without a shell. Its parameters are one JSON value on standard
-input; each JSON value that it writes to standard output goes to the caller at once. An exit status
-other than 0 is an error with the end of its standard error. It finds O_ADDRESS, O_METHOD, O_PEER,
-O_CALL_ID, O_DEADLINE_MS and TRACEPARENT in its environment, and gets SIGTERM when nobody waits for
-it any more, SIGKILL 2 s later.
+COMMAND is split like a shell's words, without a shell. Its parameters are one JSON value on
+standard input; each JSON value that it writes to standard output goes to the caller at once. An
+exit status other than 0 is an error with the end of its standard error. It finds O_ADDRESS,
+O_METHOD, O_PEER, O_CALL_ID, O_DEADLINE_MS and TRACEPARENT in its environment, and gets SIGTERM when
+nobody waits for it any more, SIGKILL 2 s later.
 
 Without --method the built-in echo agent is served: `echo` answers with its parameters, `count`
 streams numbers. Every agent also has `ping`, `describe` and `stats`.
@@ -50,11 +50,21 @@ pub(crate) struct SettingsArgs {
     pub(crate) capability: Vec<Capability>,
     /// Where to listen; can be repeated, or separated by commas. By default a free TCP and a free
     /// QUIC port of 127.0.0.1, with --lan and --public of every interface [env: O_LISTEN]
-    #[arg(long, value_name = "MULTIADDR", value_delimiter = ',', help_heading = "Network")]
+    #[arg(
+        long,
+        value_name = "MULTIADDR",
+        value_delimiter = ',',
+        help_heading = "Network"
+    )]
     pub(crate) listen: Vec<TransportAddr>,
     /// A node that knows others, ending in /p2p/<peer id>; can be repeated, or separated by commas.
     /// By default the other nodes of this user on this machine [env: O_BOOTSTRAP]
-    #[arg(long, value_name = "MULTIADDR", value_delimiter = ',', help_heading = "Network")]
+    #[arg(
+        long,
+        value_name = "MULTIADDR",
+        value_delimiter = ',',
+        help_heading = "Network"
+    )]
     pub(crate) bootstrap: Vec<TransportAddr>,
     /// Which network, `main` by default [env: O_NETWORK]
     #[arg(long, value_name = "NAME", help_heading = "Network")]

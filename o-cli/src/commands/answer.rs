@@ -6,12 +6,7 @@ use o_address::Address;
 use o_core::{Body, CallError, Encoding, OutgoingCall, Reply};
 use o_node::transcode;
 
-use crate::{
-    exec::bytes_as_json,
-    exit::Failure,
-    json_text,
-    network::Client,
-};
+use crate::{exec::bytes_as_json, exit::Failure, json_text, network::Client};
 
 /// A body as compact JSON, whatever its encoding. One without a value is `null`.
 ///
@@ -69,7 +64,10 @@ mod tests {
     fn every_encoding_becomes_one_line_of_json() {
         let json = |body: Body| as_json(&body).unwrap();
         assert_eq!(json(Body::json("{ \"a\": 1 }\n")), "{\"a\":1}");
-        assert_eq!(json(Body::cbor(&b"\x82\x01\x41\x00"[..])), "[1,{\"$bytes\":\"AA==\"}]");
+        assert_eq!(
+            json(Body::cbor(&b"\x82\x01\x41\x00"[..])),
+            "[1,{\"$bytes\":\"AA==\"}]"
+        );
         assert_eq!(json(Body::raw("a")), "{\"$bytes\":\"YQ==\"}");
         assert_eq!(json(Body::json("")), "null");
         let error = as_json(&Body::json("{")).unwrap_err();

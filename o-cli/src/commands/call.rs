@@ -31,18 +31,29 @@ const MAX_TRACE_PARENT: usize = 128;
 pub(super) async fn run(args: CallArgs, context: Context<'_>) -> Result<(), Failure> {
     let begun = Instant::now();
     let settings = context.client_settings(&args.network)?;
-    let body = context.interrupt.during(parameters(&args, &settings)).await?;
-    let work = with_client(&settings, &args.network, &context.interrupt, async |client| {
-        check_target(&args.address, client)?;
-        let call = outgoing(&args, body, begun);
-        let answers = Answers {
-            first: args.timeout.is_none().then_some(settings.call_timeout.value),
-            left: args.limit.unwrap_or(u64::MAX),
-            raw: args.raw,
-            output: context.output,
-        };
-        answers.write(client, call).await
-    });
+    let body = context
+        .interrupt
+        .during(parameters(&args, &settings))
+        .await?;
+    let work = with_client(
+        &settings,
+        &args.network,
+        &context.interrupt,
+        async |client| {
+            check_target(&args.address, client)?;
+            let call = outgoing(&args, body, begun);
+            let answers = Answers {
+                first: args
+                    .timeout
+                    .is_none()
+                    .then_some(settings.call_timeout.value),
+                left: args.limit.unwrap_or(u64::MAX),
+                raw: args.raw,
+                output: context.output,
+            };
+            answers.write(client, call).await
+        },
+    );
     let Some(timeout) = args.timeout else {
         return work.await;
     };

@@ -22,11 +22,16 @@ use crate::{
 pub(super) async fn run(args: DescribeArgs, context: Context<'_>) -> Result<(), Failure> {
     let settings = context.client_settings(&args.network)?;
     let timeout = args.timeout.unwrap_or(settings.call_timeout.value);
-    let work = with_client(&settings, &args.network, &context.interrupt, async |client| {
-        check_target(&args.address, client)?;
-        let body = call_builtin(client, &args.address, "describe", timeout).await?;
-        Ok(as_json(&body)?)
-    });
+    let work = with_client(
+        &settings,
+        &args.network,
+        &context.interrupt,
+        async |client| {
+            check_target(&args.address, client)?;
+            let body = call_builtin(client, &args.address, "describe", timeout).await?;
+            Ok(as_json(&body)?)
+        },
+    );
     let grace = Duration::from_secs(1);
     let json = tokio::time::timeout(timeout.saturating_add(grace), work)
         .await

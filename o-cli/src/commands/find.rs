@@ -25,21 +25,26 @@ pub(super) async fn run(args: FindArgs, context: Context<'_>) -> Result<(), Fail
     let settings = context.client_settings(&args.network)?;
     let timeout = args.timeout.unwrap_or(settings.find_timeout.value);
     let mut findings = Findings::new(context.output, args.limit);
-    let done = with_client(&settings, &args.network, &context.interrupt, async |client| {
-        context.output.progress(format_args!(
-            "searching for up to {} …",
-            humantime::format_duration(timeout)
-        ));
-        let searching = search(client, &query, timeout, &mut findings);
-        match tokio::time::timeout(timeout, searching).await {
-            Ok(done) => done?,
-            Err(_) => tracing::debug!("the time is over"),
-        }
-        match findings.count {
-            0 => Err(nobody(&query, timeout)),
-            _ => Ok(()),
-        }
-    })
+    let done = with_client(
+        &settings,
+        &args.network,
+        &context.interrupt,
+        async |client| {
+            context.output.progress(format_args!(
+                "searching for up to {} …",
+                humantime::format_duration(timeout)
+            ));
+            let searching = search(client, &query, timeout, &mut findings);
+            match tokio::time::timeout(timeout, searching).await {
+                Ok(done) => done?,
+                Err(_) => tracing::debug!("the time is over"),
+            }
+            match findings.count {
+                0 => Err(nobody(&query, timeout)),
+                _ => Ok(()),
+            }
+        },
+    )
     .await;
     findings.finish()?;
     done
@@ -62,7 +67,9 @@ fn query(target: &str) -> Result<Query, Failure> {
 fn nobody(query: &Query, timeout: Duration) -> Failure {
     let timeout = humantime::format_duration(timeout);
     match query {
-        Query::Name(address) => Failure::not_found(format!("nobody found at {address} in {timeout}")),
+        Query::Name(address) => {
+            Failure::not_found(format!("nobody found at {address} in {timeout}"))
+        }
         Query::Capability(capability) => {
             Failure::not_found(format!("nobody found with {capability} in {timeout}"))
         }
@@ -120,7 +127,11 @@ async fn ask(
                 address: agent.address.to_string(),
                 peer: node.peer.to_string(),
                 addresses: vec![at.with_peer(&node.peer)],
-                capabilities: agent.capabilities.iter().map(Capability::to_string).collect(),
+                capabilities: agent
+                    .capabilities
+                    .iter()
+                    .map(Capability::to_string)
+                    .collect(),
                 sources: vec!["given"],
                 age: Duration::ZERO,
             })?;
@@ -153,9 +164,17 @@ impl Finding {
             peer: provider.peer.to_string(),
             addresses: addresses.map(|at| at.with_peer(&provider.peer)).collect(),
             capabilities: record.map_or_else(Vec::new, |record| {
-                record.capabilities.iter().map(Capability::to_string).collect()
+                record
+                    .capabilities
+                    .iter()
+                    .map(Capability::to_string)
+                    .collect()
             }),
-            sources: provider.sources.iter().map(|source| source.name()).collect(),
+            sources: provider
+                .sources
+                .iter()
+                .map(|source| source.name())
+                .collect(),
             age: provider.age,
         }
     }
@@ -182,7 +201,10 @@ impl<'a> Findings<'a> {
     }
 
     fn add(&mut self, finding: &Finding) -> Result<(), Failure> {
-        if !self.seen.insert((finding.address.clone(), finding.peer.clone())) {
+        if !self
+            .seen
+            .insert((finding.address.clone(), finding.peer.clone()))
+        {
             return Ok(());
         }
         self.left = self.left.saturating_sub(1);

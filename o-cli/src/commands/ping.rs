@@ -26,10 +26,15 @@ pub(super) async fn run(args: PingArgs, context: Context<'_>) -> Result<(), Fail
         times: Vec::new(),
         failure: None,
     };
-    let done = with_client(&settings, &args.network, &context.interrupt, async |client| {
-        check_target(&args.address, client)?;
-        round.pings(client, &args).await
-    })
+    let done = with_client(
+        &settings,
+        &args.network,
+        &context.interrupt,
+        async |client| {
+            check_target(&args.address, client)?;
+            round.pings(client, &args).await
+        },
+    )
     .await;
     match done {
         Err(failure) if failure.exit != Exit::Interrupted => return Err(failure),
@@ -86,7 +91,9 @@ impl Round<'_> {
             true => self.output.value(&json!({ "seq": seq, "time_ms": ms })),
             false => {
                 let address = &self.address;
-                self.output.line(format_args!("{address} answered: seq={seq} time={ms:.3} ms"))
+                self.output.line(format_args!(
+                    "{address} answered: seq={seq} time={ms:.3} ms"
+                ))
             }
         }
     }
@@ -101,7 +108,8 @@ impl Round<'_> {
             }
             false => {
                 let message = crate::output::visible(&failure.message);
-                self.output.line(format_args!("no answer: seq={seq} {message}"))
+                self.output
+                    .line(format_args!("no answer: seq={seq} {message}"))
             }
         };
         self.failure.get_or_insert(failure);

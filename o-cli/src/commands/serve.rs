@@ -63,13 +63,18 @@ fn agent(
     }
     let mut programs = BTreeMap::new();
     for MethodArg { name, words } in methods {
-        let program = Program::find(words).map_err(|f| f.context(format_args!("--method {name}")))?;
+        let program =
+            Program::find(words).map_err(|f| f.context(format_args!("--method {name}")))?;
         if programs.insert(name.clone(), program).is_some() {
             return Err(Failure::usage(format!("--method {name} is given twice")));
         }
     }
     let limits = settings.exec.limits();
-    Ok(Arc::new(CommandAgent::new(programs, limits, children.clone())))
+    Ok(Arc::new(CommandAgent::new(
+        programs,
+        limits,
+        children.clone(),
+    )))
 }
 
 fn identity(address: &Address, settings: &Settings) -> Result<Identity, Failure> {
@@ -223,7 +228,9 @@ impl Server<'_> {
         }
         if self.args.method.is_empty() {
             let methods = echo::METHODS;
-            output.line(format_args!("no --method: this is the echo agent ({methods})"))?;
+            output.line(format_args!(
+                "no --method: this is the echo agent ({methods})"
+            ))?;
             output.line(format_args!("try: o call {address} echo '\"hello\"'"))?;
         }
         output.note("Ctrl-C ends it");

@@ -8,11 +8,15 @@ use std::{
     time::Duration,
 };
 
+use bytes::BytesMut;
 use tokio::{
-    process::Child,
+    io::AsyncReadExt,
+    process::{Child, ChildStdout},
     sync::{OwnedSemaphorePermit, watch},
     time::Instant,
 };
+
+use super::tail::Tail;
 
 /// How often a process group is looked at that outlives its leader.
 const LOOK: Duration = Duration::from_millis(20);
@@ -62,15 +66,21 @@ pub(super) struct Group {
 struct Inner {
     child: Child,
     id: u32,
+    /// Read until the end: what a program writes when it is told to end must not kill it.
+    stdout: Option<ChildStdout>,
+    tail: Tail,
+    /// Whether it was waited for, so that its number may soon be another's.
+    ended: bool,
     children: Children,
     /// The place among those that run, free again when the last process is gone.
     _permit: OwnedSemaphorePermit,
 }
 
 impl Group {
-    /// Takes a child that leads a process group of its own.
+    /// Takes a child that leads a process group of its own, and its output.
     pub(super) fn new(
         child: Child,
+        (stdout, tail): (ChildStdout, Tail),
         kill_after: Duration,
         (permit, children): (OwnedSemaphorePermit, Children),
     ) -> Self {
@@ -81,6 +91,9 @@ impl Group {
             Inner {
                 child,
                 id,
+                stdout: Some(stdout),
+                tail,
+                ended: false,
                 children,
                 _permit: permit,
             }
@@ -88,24 +101,49 @@ impl Group {
         Self { inner, kill_after }
     }
 
-    /// Waits for the program to end by itself.
+    /// Reads more of standard output; `false` at its end.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub(super) async fn read(&mut self, buffer: &mut BytesMut) -> bool {
+        let Some(inner) = &mut self.inner else {
+            return false;
+        };
+        let Some(stdout) = &mut inner.stdout else {
+            return false;
+        };
+        // A pipe that cannot be read is at its end; the exit status says more.
+        let more = matches!(stdout.read_buf(buffer).await, Ok(1..));
+        if !more {
+            inner.stdout = None;
+        }
+        more
+    }
+
+    /// Waits for the program to end by itself, and gives the end of its standard error if it did
+    /// not end well.
     ///
     /// # Cancel safety
     /// Dropping the future changes nothing.
-    pub(super) async fn exit(&mut self) -> io::Result<ExitStatus> {
+    pub(super) async fn exit(&mut self) -> io::Result<(ExitStatus, String)> {
         let Some(inner) = &mut self.inner else {
             return Err(io::Error::other("it has ended before"));
         };
         let status = inner.child.wait().await?;
         // What it left running in the background is its own affair.
+        inner.ended = true;
+        let tail = match status.success() {
+            true => String::new(),
+            false => inner.tail.text().await,
+        };
         self.inner = None;
-        Ok(status)
+        Ok((status, tail))
     }
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
-        let Some(inner) = self.inner.take() else {
+        let Some(inner) = self.inner.take().filter(|inner| !inner.ended) else {
             return;
         };
         signal(inner.id, Signal::Terminate);
@@ -131,9 +169,8 @@ struct Ending(Inner);
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        // Once the leader was waited for, its number may belong to another group only after
-        // everybody in this one is gone.
-        if exists(self.0.id) {
+        // After a leader that was waited for, the number is free only once everybody is gone.
+        if !self.0.ended || exists(self.0.id) {
             signal(self.0.id, Signal::Kill);
         }
     }
@@ -142,17 +179,26 @@ impl Drop for Ending {
 async fn end(mut ending: Ending, kill_after: Duration) {
     let deadline = Instant::now() + kill_after;
     let inner = &mut ending.0;
-    let ended = tokio::time::timeout_at(deadline, inner.child.wait()).await.is_ok();
-    while ended && exists(inner.id) && Instant::now() < deadline {
+    if let Some(stdout) = inner.stdout.take() {
+        // It ends with the pipe, which ends with the group.
+        tokio::spawn(drain(stdout));
+    }
+    inner.ended = tokio::time::timeout_at(deadline, inner.child.wait())
+        .await
+        .is_ok();
+    while inner.ended && exists(inner.id) && Instant::now() < deadline {
         tokio::time::sleep(LOOK).await;
     }
-    if !ended || exists(inner.id) {
+    if !inner.ended {
         signal(inner.id, Signal::Kill);
-    }
-    if !ended {
         // Nothing survives SIGKILL for long, and the system has to be told that we know.
-        let _ = inner.child.wait().await;
+        inner.ended = inner.child.wait().await.is_ok();
     }
+}
+
+async fn drain(mut stdout: ChildStdout) {
+    let mut rubbish = [0; 4096];
+    while let Ok(1..) = stdout.read(&mut rubbish).await {}
 }
 
 #[derive(Clone, Copy)]
@@ -163,7 +209,9 @@ enum Signal {
 
 #[cfg(unix)]
 fn group(id: u32) -> Option<rustix::process::Pid> {
-    i32::try_from(id).ok().and_then(rustix::process::Pid::from_raw)
+    i32::try_from(id)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw)
 }
 
 #[cfg(unix)]

@@ -98,7 +98,10 @@ mod tests {
         assert_eq!(answer(Encoding::Json, "[1]"), Body::json("[1]"));
         assert_eq!(answer(Encoding::Cbor, "[1]"), Body::cbor(&b"\x81\x01"[..]));
         assert_eq!(answer(Encoding::Raw, "\"a\""), Body::raw("a"));
-        assert_eq!(answer(Encoding::Raw, "{\"$bytes\":\"/w==\"}"), Body::raw(&b"\xff"[..]));
+        assert_eq!(
+            answer(Encoding::Raw, "{\"$bytes\":\"/w==\"}"),
+            Body::raw(&b"\xff"[..])
+        );
         assert_eq!(answer(Encoding::Raw, "[1]"), Body::json("[1]"));
     }
 }

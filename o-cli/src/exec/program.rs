@@ -68,7 +68,19 @@ mod tests {
         assert!(find("/bin/sh").is_ok());
         assert_eq!(find("no-such-program-here").unwrap_err().exit as u8, 2);
         // The tests run in the directory of this crate.
-        assert!(find("Cargo.toml").unwrap_err().hint.unwrap().contains("./Cargo.toml"));
-        assert!(find("./Cargo.toml").unwrap_err().hint.unwrap().contains("chmod"));
+        assert!(
+            find("Cargo.toml")
+                .unwrap_err()
+                .hint
+                .unwrap()
+                .contains("./Cargo.toml")
+        );
+        assert!(
+            find("./Cargo.toml")
+                .unwrap_err()
+                .hint
+                .unwrap()
+                .contains("chmod")
+        );
     }
 }

@@ -5,17 +5,13 @@ use std::{process::Stdio, sync::Arc};
 use bytes::Bytes;
 use o_core::CallError;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    process::{ChildStdin, ChildStdout, Command},
+    io::AsyncWriteExt,
+    process::{ChildStdin, Command},
     sync::OwnedSemaphorePermit,
     task::JoinHandle,
 };
 
-use super::{
-    Children, ExecLimits, Program,
-    children::Group,
-    tail::Tail,
-};
+use super::{Children, ExecLimits, Program, children::Group, tail::Tail};
 use crate::json_text::{self, Splitter};
 
 /// How much is read at once, at least.
@@ -26,9 +22,9 @@ const CHUNK: usize = 8 * 1024;
 pub(super) struct Run {
     name: Arc<str>,
     group: Group,
-    stdout: Option<ChildStdout>,
+    /// Whether standard output is at its end.
+    written: bool,
     splitter: Splitter,
-    tail: Tail,
     feeder: JoinHandle<()>,
 }
 
@@ -56,22 +52,24 @@ impl Run {
                 None => command.env_remove(variable),
             };
         }
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         #[cfg(unix)]
         command.process_group(0);
         #[cfg(not(unix))]
         command.kill_on_drop(true);
         let mut child = command.spawn().map_err(|error| failed(&error))?;
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let group = Group::new(child, limits.kill_after, place);
         let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
             return Err(failed(&"it has no pipes"));
         };
+        let tail = Tail::of(stderr, limits.stderr_tail);
         Ok(Self {
-            group,
-            stdout: Some(stdout),
+            group: Group::new(child, (stdout, tail), limits.kill_after, place),
+            written: false,
             splitter: Splitter::new(limits.max_value),
-            tail: Tail::of(stderr, limits.stderr_tail),
             feeder: tokio::spawn(feed(stdin, input)),
             name,
         })
@@ -84,9 +82,9 @@ impl Run {
     /// No value is lost when the future is dropped.
     pub(super) async fn next(&mut self) -> Option<Result<String, CallError>> {
         loop {
-            let value = match &self.stdout {
-                Some(_) => self.splitter.next(),
-                None => self.splitter.finish(),
+            let value = match self.written {
+                false => self.splitter.next(),
+                true => self.splitter.finish(),
             };
             match value {
                 Ok(Some(value)) => return Some(self.checked(&value)),
@@ -96,15 +94,12 @@ impl Run {
                     return Some(Err(CallError::TooLarge { what }));
                 }
             }
-            let Some(stdout) = &mut self.stdout else {
+            if self.written {
                 return self.exit().await.err().map(Err);
-            };
+            }
             let buffer = self.splitter.buffer();
             buffer.reserve(CHUNK);
-            // A pipe that cannot be read is at its end; the exit status says more.
-            if !matches!(stdout.read_buf(buffer).await, Ok(1..)) {
-                self.stdout = None;
-            }
+            self.written = !self.group.read(buffer).await;
         }
     }
 
@@ -112,21 +107,25 @@ impl Run {
         json_text::compact(value).map_err(|error| {
             let start = String::from_utf8_lossy(value.get(..40).unwrap_or(value)).into_owned();
             let name = &self.name;
-            CallError::failed(format!("`{name}` wrote something that is not JSON ({error}): {start}"))
+            CallError::failed(format!(
+                "`{name}` wrote something that is not JSON ({error}): {start}"
+            ))
         })
     }
 
     async fn exit(&mut self) -> Result<(), CallError> {
-        let status = self.group.exit().await.map_err(|error| {
+        let (status, tail) = self.group.exit().await.map_err(|error| {
             CallError::failed(format!("how `{}` ended is not known: {error}", self.name))
         })?;
         if status.success() {
             return Ok(());
         }
-        let tail = self.tail.text().await;
         let colon = if tail.is_empty() { "" } else { ": " };
         let how = how_it_ended(status);
-        Err(CallError::failed(format!("`{}` {how}{colon}{tail}", self.name)))
+        Err(CallError::failed(format!(
+            "`{}` {how}{colon}{tail}",
+            self.name
+        )))
     }
 }
 

@@ -57,7 +57,10 @@ impl Tail {
             while let Ok(count @ 1..) = stderr.read(&mut chunk).await {
                 let bytes = chunk.get(..count).unwrap_or_default();
                 tracing::debug!(text = %String::from_utf8_lossy(bytes).trim(), "a program says");
-                shared.lock().unwrap_or_else(PoisonError::into_inner).push(bytes);
+                shared
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(bytes);
             }
         });
         Self { end, reader }
@@ -67,7 +70,10 @@ impl Tail {
     pub(super) async fn text(&mut self) -> String {
         // What is there by then is enough.
         let _ = tokio::time::timeout(REST, &mut self.reader).await;
-        self.end.lock().unwrap_or_else(PoisonError::into_inner).text()
+        self.end
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .text()
     }
 }
 
@@ -86,6 +92,9 @@ mod tests {
         assert_eq!(Tail::of(&b"all of it\n"[..], 100).text().await, "all of it");
         assert_eq!(Tail::of(&b"0123456789"[..], 4).text().await, "…6789");
         let long: &'static [u8] = Box::leak(vec![b'x'; 100_000].into_boxed_slice());
-        assert_eq!(Tail::of(long, 10).text().await, format!("…{}", "x".repeat(10)));
+        assert_eq!(
+            Tail::of(long, 10).text().await,
+            format!("…{}", "x".repeat(10))
+        );
     }
 }

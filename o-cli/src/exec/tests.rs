@@ -12,7 +12,10 @@ fn agent(script: &str, limits: ExecLimits) -> (CommandAgent, Children) {
     let program = Program::find(&words).unwrap();
     let children = Children::default();
     let programs = BTreeMap::from([("m".to_owned(), program)]);
-    (CommandAgent::new(programs, limits, children.clone()), children)
+    (
+        CommandAgent::new(programs, limits, children.clone()),
+        children,
+    )
 }
 
 fn incoming(shape: Shape, body: Body) -> IncomingCall {
@@ -38,12 +41,19 @@ fn message(error: CallError) -> String {
 #[tokio::test]
 async fn a_unary_caller_gets_exactly_one_value() {
     let null = || Body::json("null");
-    assert_eq!(unary("echo '[1, 2]'", null()).await, Ok(Body::json("[1,2]")));
+    assert_eq!(
+        unary("echo '[1, 2]'", null()).await,
+        Ok(Body::json("[1,2]"))
+    );
     let none = message(unary("true", null()).await.unwrap_err());
     assert!(none.contains("none"), "{none}");
     let many = message(unary("echo 1 2; sleep 1000", null()).await.unwrap_err());
     assert!(many.contains("more than one"), "{many}");
-    let failed = message(unary("echo 1; echo why >&2; exit 9", null()).await.unwrap_err());
+    let failed = message(
+        unary("echo 1; echo why >&2; exit 9", null())
+            .await
+            .unwrap_err(),
+    );
     assert_eq!(failed, "`sh` exited with status 9: why");
     let killed = message(unary("kill -9 $$", null()).await.unwrap_err());
     assert_eq!(killed, "`sh` was ended by signal 9");
@@ -53,23 +63,33 @@ async fn a_unary_caller_gets_exactly_one_value() {
 async fn the_answer_has_the_encoding_of_the_parameters() {
     let one_two = Body::cbor(&b"\x82\x01\x02"[..]);
     assert_eq!(unary("cat", one_two.clone()).await, Ok(one_two));
-    assert_eq!(unary("cat", Body::raw("bytes")).await, Ok(Body::raw("bytes")));
+    assert_eq!(
+        unary("cat", Body::raw("bytes")).await,
+        Ok(Body::raw("bytes"))
+    );
     let bad = unary("cat", Body::json("{")).await;
     assert!(matches!(bad, Err(CallError::InvalidParams { .. })));
 }
 
 #[tokio::test]
 async fn the_values_of_a_stream_come_before_its_error() {
-    let (agent, children) = agent("echo 1; echo 2; echo '{'; sleep 1000", ExecLimits::default());
-    let Reply::Stream(mut bodies) =
-        agent.call(incoming(Shape::Server, Body::json("null"))).await.unwrap()
+    let (agent, children) = agent(
+        "echo 1; echo 2; echo '{'; sleep 1000",
+        ExecLimits::default(),
+    );
+    let Reply::Stream(mut bodies) = agent
+        .call(incoming(Shape::Server, Body::json("null")))
+        .await
+        .unwrap()
     else {
         panic!("no stream");
     };
     assert_eq!(bodies.try_next().await, Ok(Some(Body::json("1"))));
     assert_eq!(bodies.try_next().await, Ok(Some(Body::json("2"))));
     drop(bodies);
-    tokio::time::timeout(Duration::from_secs(30), children.settle()).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(30), children.settle())
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -81,26 +101,39 @@ async fn a_group_that_does_not_listen_is_killed_in_time() {
     // Neither the program nor what it started minds SIGTERM; the program even ends first.
     let script = "(trap '' TERM; echo 1; while true; do sleep 0.01; done) & wait";
     let (agent, children) = agent(script, limits);
-    let Reply::Stream(mut bodies) =
-        agent.call(incoming(Shape::Server, Body::json("null"))).await.unwrap()
+    let Reply::Stream(mut bodies) = agent
+        .call(incoming(Shape::Server, Body::json("null")))
+        .await
+        .unwrap()
     else {
         panic!("no stream");
     };
     assert_eq!(bodies.try_next().await, Ok(Some(Body::json("1"))));
     drop(bodies);
-    tokio::time::timeout(Duration::from_secs(30), children.settle()).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(30), children.settle())
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
 async fn a_method_that_takes_a_stream_is_another_shape() {
     let (agent, _) = agent("cat", ExecLimits::default());
     for shape in [Shape::Client, Shape::Bidirectional] {
-        let error = agent.call(incoming(shape, Body::default())).await.unwrap_err();
+        let error = agent
+            .call(incoming(shape, Body::default()))
+            .await
+            .unwrap_err();
         assert!(matches!(error, CallError::WrongShape { .. }));
     }
     let mut call = incoming(Shape::Unary, Body::default());
     call.method = "other".into();
     let error = agent.call(call).await.unwrap_err();
     assert!(matches!(error, CallError::UnknownMethod { .. }));
-    assert_eq!(Answer::to(&Body::default()).body("1".into()).unwrap().encoding, Encoding::Cbor);
+    assert_eq!(
+        Answer::to(&Body::default())
+            .body("1".into())
+            .unwrap()
+            .encoding,
+        Encoding::Cbor
+    );
 }

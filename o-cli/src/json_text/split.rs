@@ -150,7 +150,8 @@ enum Step {
 mod tests {
     use super::*;
 
-    const SEQUENCE: &str = "1 \"a \\\" b\"{\"x\":[1,\"}]\\\\\"]}\n[ ]true{\n  \"pretty\": 2\n}-3.5e7";
+    const SEQUENCE: &str =
+        "1 \"a \\\" b\"{\"x\":[1,\"}]\\\\\"]}\n[ ]true{\n  \"pretty\": 2\n}-3.5e7";
 
     fn values() -> Vec<&'static str> {
         vec![

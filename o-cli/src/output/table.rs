@@ -43,11 +43,7 @@ impl Table {
                 .iter()
                 .zip(&widths)
                 .map(|(cell, width)| format!("{cell:width$}"));
-            cells
-                .collect::<Vec<_>>()
-                .join(GAP)
-                .trim_end()
-                .to_owned()
+            cells.collect::<Vec<_>>().join(GAP).trim_end().to_owned()
         };
         self.rows.iter().map(line).collect()
     }
@@ -62,6 +58,9 @@ mod tests {
         let mut table = Table::new(&["A", "LONG HEAD", "C"]);
         assert!(table.is_empty());
         table.row(["wider".into(), "x".into(), "é\n".into()]);
-        assert_eq!(table.lines(), ["A      LONG HEAD  C", "wider  x          é"]);
+        assert_eq!(
+            table.lines(),
+            ["A      LONG HEAD  C", "wider  x          é"]
+        );
     }
 }

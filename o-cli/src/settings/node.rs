@@ -30,7 +30,10 @@ fn with_transports(mut config: NodeConfig, preset: Preset) -> NodeConfig {
         _ => "/ip4/127.0.0.1/udp/0/quic-v1",
     };
     let quic = quic.parse::<TransportAddr>().ok();
-    let missing = !config.listen.iter().any(|address| Some(address) == quic.as_ref());
+    let missing = !config
+        .listen
+        .iter()
+        .any(|address| Some(address) == quic.as_ref());
     if cfg!(feature = "quic") && missing {
         config.listen.extend(quic);
     }

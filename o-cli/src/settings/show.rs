@@ -38,14 +38,22 @@ pub(crate) fn rows(settings: &Settings) -> Result<Vec<Row>, Failure> {
         row("key", &settings.key, key),
         row("gate", &settings.gate, gate),
         row("capabilities", &settings.capabilities, |all| json!(all)),
-        row("max_connections", &settings.max_connections, |max| json!(max)),
+        row("max_connections", &settings.max_connections, |max| {
+            json!(max)
+        }),
         row("timeouts.call", &settings.call_timeout, time),
         row("timeouts.find", &settings.find_timeout, time),
-        row("exec.max_running", &settings.exec.max_running, |max| json!(max)),
-        row("exec.max_queued", &settings.exec.max_queued, |max| json!(max)),
+        row("exec.max_running", &settings.exec.max_running, |max| {
+            json!(max)
+        }),
+        row("exec.max_queued", &settings.exec.max_queued, |max| {
+            json!(max)
+        }),
         row("exec.kill_after", &settings.exec.kill_after, time),
         row("exec.max_value", &settings.exec.max_value, |max| json!(max)),
-        row("exec.stderr_tail", &settings.exec.stderr_tail, |max| json!(max)),
+        row("exec.stderr_tail", &settings.exec.stderr_tail, |max| {
+            json!(max)
+        }),
     ];
     let config = serde_json::to_value(&settings.node)
         .map_err(|error| Failure::internal(error.to_string()))?;

@@ -28,7 +28,13 @@ fn flags_win_over_environment_over_file_over_preset() {
         (by_flag, &pairs[..], toml, "flag", Origin::Flag),
         (Layer::default(), &pairs, toml, "env", Origin::Environment),
         (Layer::default(), &[], toml, "file", Origin::File),
-        (Layer::default(), &[("O_NETWORK", "")], "", "main", Origin::Preset),
+        (
+            Layer::default(),
+            &[("O_NETWORK", "")],
+            "",
+            "main",
+            Origin::Preset,
+        ),
     ];
     for (flags, pairs, toml, value, origin) in cases {
         let settings = resolve(flags, pairs, toml, Role::Server);
@@ -43,7 +49,8 @@ fn flags_win_over_environment_over_file_over_preset() {
 
 #[test]
 fn every_default_of_the_node_can_be_overridden() {
-    let toml = "[node.limits]\nmax_per_ip = 3\n[node.node]\ndrain = '7s'\n[node.session]\nmax_calls = 9";
+    let toml =
+        "[node.limits]\nmax_per_ip = 3\n[node.node]\ndrain = '7s'\n[node.session]\nmax_calls = 9";
     let settings = resolve(Layer::default(), &[], toml, Role::Server);
     assert_eq!(settings.node.limits.max_per_ip, 3);
     assert_eq!(settings.node.node.drain, Duration::from_secs(7));
@@ -68,9 +75,13 @@ fn typos_are_errors() {
     let failure = file::parse("netwrok = 'x'").unwrap_err();
     assert!(failure.message.contains("netwrok"), "{}", failure.message);
     let (file, node) = file::parse("[node.limits]\nmax_conections = 1").unwrap();
-    let failure =
-        Settings::resolve(Layer::default(), Layer::default(), file, node, Role::Server).unwrap_err();
-    assert!(failure.message.contains("max_conections"), "{}", failure.message);
+    let failure = Settings::resolve(Layer::default(), Layer::default(), file, node, Role::Server)
+        .unwrap_err();
+    assert!(
+        failure.message.contains("max_conections"),
+        "{}",
+        failure.message
+    );
     assert_eq!(failure.exit as u8, 2);
     let failure = environment::layer(|_| Some("/not an address".into())).unwrap_err();
     assert!(failure.message.starts_with("O_"), "{}", failure.message);
@@ -80,7 +91,10 @@ fn typos_are_errors() {
 fn a_stronger_source_replaces_the_other_list_too() {
     let toml = format!("deny = ['{PEER}']\nseed = 's'");
     let settings = resolve(Layer::default(), &[("O_ALLOW", PEER)], &toml, Role::Server);
-    assert_eq!(settings.gate.value, Gate::Allow(vec![PEER.parse().unwrap()]));
+    assert_eq!(
+        settings.gate.value,
+        Gate::Allow(vec![PEER.parse().unwrap()])
+    );
     assert!(matches!(settings.key.value, Some(KeySource::Seed(_))));
     assert!(file::parse(&format!("allow = ['{PEER}']\ndeny = ['{PEER}']")).is_err());
 }
@@ -101,7 +115,12 @@ fn a_client_takes_no_key_from_the_configuration() {
 #[test]
 fn lists_in_the_environment_are_separated_by_commas_or_spaces() {
     let addresses = "/ip4/127.0.0.1/tcp/1, /ip4/127.0.0.1/tcp/2 /ip4/127.0.0.1/tcp/3";
-    let settings = resolve(Layer::default(), &[("O_LISTEN", addresses)], "", Role::Server);
+    let settings = resolve(
+        Layer::default(),
+        &[("O_LISTEN", addresses)],
+        "",
+        Role::Server,
+    );
     assert_eq!(settings.listen.value.len(), 3);
 }
 

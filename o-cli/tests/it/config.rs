@@ -17,18 +17,33 @@ async fn show(user: &User, network: Option<&str>, flags: &[&str]) -> Value {
 async fn flags_win_over_environment_over_file_over_preset() {
     let user = User::new();
     let setting = |value: &str, from: &str| json!({"value": value, "from": from});
-    assert_eq!(show(&user, None, &[]).await["network"], setting("main", "preset"));
+    assert_eq!(
+        show(&user, None, &[]).await["network"],
+        setting("main", "preset")
+    );
     std::fs::create_dir_all(user.path(".config/o")).unwrap();
     std::fs::write(user.path(".config/o/config.toml"), "network = 'file'\n").unwrap();
-    assert_eq!(show(&user, None, &[]).await["network"], setting("file", "file"));
-    assert_eq!(show(&user, Some("env"), &[]).await["network"], setting("env", "environment"));
+    assert_eq!(
+        show(&user, None, &[]).await["network"],
+        setting("file", "file")
+    );
+    assert_eq!(
+        show(&user, Some("env"), &[]).await["network"],
+        setting("env", "environment")
+    );
     let flags = ["--network", "flag"];
-    assert_eq!(show(&user, Some("env"), &flags).await["network"], setting("flag", "flag"));
+    assert_eq!(
+        show(&user, Some("env"), &flags).await["network"],
+        setting("flag", "flag")
+    );
     // Another file, by flag.
     std::fs::write(user.path("other.toml"), "[node.limits]\nmax_per_ip = 9\n").unwrap();
     let other = show(&user, None, &["--config", "other.toml"]).await;
     assert_eq!(other["network"], setting("main", "preset"));
-    assert_eq!(other["node.limits.max_per_ip"], json!({"value": 9, "from": "file"}));
+    assert_eq!(
+        other["node.limits.max_per_ip"],
+        json!({"value": 9, "from": "file"})
+    );
 }
 
 #[tokio::test]
@@ -37,11 +52,17 @@ async fn what_is_shown_is_what_holds() {
     std::fs::write(user.path("o.toml"), "network = 'blue'\nseed = 'olane'\n").unwrap();
     let server = user.serve(&["o://a", "--config", "o.toml"]).await;
     assert_eq!(server.ready["network"], "blue");
-    assert_eq!(server.peer_id(), "12D3KooWQA9eZ7s8E7KvNJGG7AXRioyASFicECjdKL1DS2C1Duoo");
+    assert_eq!(
+        server.peer_id(),
+        "12D3KooWQA9eZ7s8E7KvNJGG7AXRioyASFicECjdKL1DS2C1Duoo"
+    );
     // The seed is the server's: a client with the same file is somebody else, on the same network.
     let call = ["call", "o://a", "echo", "1", "--config", "o.toml"];
     assert_eq!(user.run(&call).await.ok(), "1\n");
-    let shown = user.run(&["config", "show", "--config", "o.toml"]).await.ok();
+    let shown = user
+        .run(&["config", "show", "--config", "o.toml"])
+        .await
+        .ok();
     assert!(!shown.contains("olane"), "{shown}");
 }
 
@@ -51,24 +72,48 @@ async fn a_limit_from_the_configuration_holds() {
     std::fs::write(user.path("o.toml"), "max_connections = 1\n").unwrap();
     let server = user.serve(&["o://a", "--config", "o.toml"]).await;
     let endless = "{\"to\":1000000000,\"every_ms\":60000}";
-    let mut first = user.start(&["call", "o://a", "count", endless, "--peer", server.at("/tcp/")]);
+    let mut first = user.start(&[
+        "call",
+        "o://a",
+        "count",
+        endless,
+        "--peer",
+        server.at("/tcp/"),
+    ]);
     assert_eq!(first.line().await.as_deref(), Some("1"));
-    let second = user.run(&["call", "o://a", "echo", "1", "--peer", server.at("/tcp/")]).await;
+    let second = user
+        .run(&["call", "o://a", "echo", "1", "--peer", server.at("/tcp/")])
+        .await;
     assert_ne!(second.code(), 0, "{second:?}");
 }
 
 #[tokio::test]
 async fn a_bad_configuration_is_an_error_with_its_place() {
     let user = User::new();
-    std::fs::write(user.path("bad.toml"), "network = 'a'\nlisten = ['nonsense']\n").unwrap();
+    std::fs::write(
+        user.path("bad.toml"),
+        "network = 'a'\nlisten = ['nonsense']\n",
+    )
+    .unwrap();
     let outcome = user.run(&["config", "show", "--config", "bad.toml"]).await;
     assert_eq!(outcome.code(), 2);
-    assert!(outcome.stderr.contains("bad.toml") && outcome.stderr.contains("line 2"), "{outcome:?}");
-    assert_eq!(user.run(&["config", "show", "--config", "missing.toml"]).await.code(), 2);
+    assert!(
+        outcome.stderr.contains("bad.toml") && outcome.stderr.contains("line 2"),
+        "{outcome:?}"
+    );
+    assert_eq!(
+        user.run(&["config", "show", "--config", "missing.toml"])
+            .await
+            .code(),
+        2
+    );
     let mut command = user.command(&["config", "show", "--json"]);
     command.env("O_LISTEN", "nonsense");
     let error = user.finish(command).await.error(2);
-    assert!(error["message"].as_str().unwrap().starts_with("O_LISTEN"), "{error}");
+    assert!(
+        error["message"].as_str().unwrap().starts_with("O_LISTEN"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -76,12 +121,24 @@ async fn the_schema_knows_every_key() {
     let user = User::new();
     let schema = user.run(&["config", "schema"]).await.json();
     let properties = schema["properties"].as_object().unwrap();
-    for key in ["network", "listen", "bootstrap", "key", "allow", "exec", "timeouts", "node"] {
+    for key in [
+        "network",
+        "listen",
+        "bootstrap",
+        "key",
+        "allow",
+        "exec",
+        "timeouts",
+        "node",
+    ] {
         assert!(properties.contains_key(key), "{key}");
     }
     assert_eq!(schema["additionalProperties"], false);
     let path = user.run(&["config", "path"]).await.ok();
-    assert_eq!(path.trim(), user.path(".config/o/config.toml").to_str().unwrap());
+    assert_eq!(
+        path.trim(),
+        user.path(".config/o/config.toml").to_str().unwrap()
+    );
 }
 
 #[tokio::test]

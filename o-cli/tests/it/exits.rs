@@ -29,7 +29,11 @@ async fn usage_is_2_also_for_programs_that_read_json() {
         &[],
     ] {
         let plain = user.run(args).await;
-        assert_eq!((plain.code(), &*plain.stdout), (2, ""), "{args:?} {plain:?}");
+        assert_eq!(
+            (plain.code(), &*plain.stdout),
+            (2, ""),
+            "{args:?} {plain:?}"
+        );
         let json = user.run(&[args, &["--json"]].concat()).await;
         let error = json.error(2);
         assert_eq!(error["retryable"], false, "{args:?}");
@@ -43,10 +47,23 @@ async fn usage_is_2_also_for_programs_that_read_json() {
 async fn not_found_is_3() {
     let user = User::new();
     let server = user.serve(&["o://try/echo"]).await;
-    let error = user.run(&["call", "o://nobody", "m", "--json"]).await.error(3);
-    assert_eq!((&error["code"], &error["number"]), (&"not_found".into(), &3.into()));
+    let error = user
+        .run(&["call", "o://nobody", "m", "--json"])
+        .await
+        .error(3);
+    assert_eq!(
+        (&error["code"], &error["number"]),
+        (&"not_found".into(), &3.into())
+    );
     assert!(error["hint"].is_string());
-    let by_peer = ["call", "o://nobody", "m", "--json", "--peer", server.at("/tcp/")];
+    let by_peer = [
+        "call",
+        "o://nobody",
+        "m",
+        "--json",
+        "--peer",
+        server.at("/tcp/"),
+    ];
     let error = user.run(&by_peer).await.error(3);
     assert_eq!(error["peer"], server.peer_id());
     let search = ["find", "no/body", "--timeout", "2s", "--json"];
@@ -69,15 +86,27 @@ async fn unreachable_is_4() {
         listener.local_addr().unwrap().port()
     };
     let at = format!("/ip4/127.0.0.1/tcp/{port}/p2p/{}", peer.trim());
-    let outcome = user.run(&["call", "o://a", "m", "--peer", &at, "--json"]).await;
+    let outcome = user
+        .run(&["call", "o://a", "m", "--peer", &at, "--json"])
+        .await;
     let error = outcome.error(4);
-    assert_eq!((&error["code"], &error["retryable"]), (&"unreachable".into(), &true.into()));
+    assert_eq!(
+        (&error["code"], &error["retryable"]),
+        (&"unreachable".into(), &true.into())
+    );
     assert_eq!(error["peer"], peer.trim());
     // Somebody else lives there.
     let server = user.serve(&["o://a"]).await;
     let wrong = server.at("/tcp/").replace(server.peer_id(), peer.trim());
-    let outcome = user.run(&["call", "o://a", "echo", "--peer", &wrong, "--json"]).await;
-    assert!(outcome.error(4)["message"].as_str().unwrap().contains("answered"));
+    let outcome = user
+        .run(&["call", "o://a", "echo", "--peer", &wrong, "--json"])
+        .await;
+    assert!(
+        outcome.error(4)["message"]
+            .as_str()
+            .unwrap()
+            .contains("answered")
+    );
 }
 
 #[tokio::test]
@@ -86,7 +115,10 @@ async fn a_deadline_that_passes_is_6() {
     let server = user.serve(&["o://a", "--method", "sleep=sleep 1000"]).await;
     let call = ["call", "o://a", "sleep", "--timeout", "300ms", "--json"];
     let error = user.run(&call).await.error(6);
-    assert_eq!((&error["code"], &error["retryable"]), (&"timed_out".into(), &true.into()));
+    assert_eq!(
+        (&error["code"], &error["retryable"]),
+        (&"timed_out".into(), &true.into())
+    );
     let by_peer = [&call[..], &["--peer", server.at("/tcp/")]].concat();
     assert_eq!(user.run(&by_peer).await.error(6)["code"], "timed_out");
     // Without a deadline the first answer has one all the same.
@@ -98,7 +130,10 @@ async fn a_deadline_that_passes_is_6() {
 #[tokio::test]
 async fn what_fails_there_is_7() {
     let user = User::new();
-    let fail = user.script("fail.sh", "#!/bin/sh\necho almost >&2\necho 'no: \"x\"' >&2\nexit 3\n");
+    let fail = user.script(
+        "fail.sh",
+        "#!/bin/sh\necho almost >&2\necho 'no: \"x\"' >&2\nexit 3\n",
+    );
     let text = user.script("text.sh", "#!/bin/sh\necho oops\n");
     let args = [
         "o://a",
@@ -109,23 +144,48 @@ async fn what_fails_there_is_7() {
     ];
     let server = user.serve(&args).await;
     let error = async |method: &str, params: &str| {
-        let args = ["call", "o://a", method, params, "--json", "--peer", server.at("/tcp/")];
+        let args = [
+            "call",
+            "o://a",
+            method,
+            params,
+            "--json",
+            "--peer",
+            server.at("/tcp/"),
+        ];
         user.run(&args).await.error(7)
     };
     let failed = error("fail", "null").await;
     assert_eq!(failed["code"], "failed");
     let message = failed["message"].as_str().unwrap();
-    assert!(message.contains("exited with status 3: almost\nno: \"x\""), "{message}");
+    assert!(
+        message.contains("exited with status 3: almost\nno: \"x\""),
+        "{message}"
+    );
     let unknown = error("nothing", "null").await;
     assert_eq!(unknown["code"], "unknown_method");
     assert!(unknown["hint"].as_str().unwrap().contains("describe"));
     let not_json = error("text", "null").await;
-    assert!(not_json["message"].as_str().unwrap().contains("not JSON"), "{not_json}");
+    assert!(
+        not_json["message"].as_str().unwrap().contains("not JSON"),
+        "{not_json}"
+    );
 
     let echo = user.serve(&["o://echo"]).await;
-    let args = ["call", "o://echo", "count", "\"x\"", "--json", "--peer", echo.at("/tcp/")];
+    let args = [
+        "call",
+        "o://echo",
+        "count",
+        "\"x\"",
+        "--json",
+        "--peer",
+        echo.at("/tcp/"),
+    ];
     let invalid = user.run(&args).await.error(7);
-    assert_eq!((&invalid["code"], &invalid["number"]), (&"invalid_params".into(), &12.into()));
+    assert_eq!(
+        (&invalid["code"], &invalid["number"]),
+        (&"invalid_params".into(), &12.into())
+    );
 }
 
 #[tokio::test]
@@ -133,13 +193,31 @@ async fn busy_is_8() {
     let user = User::new();
     let wait = user.script("wait.sh", "#!/bin/sh\necho 1\nexec sleep 1000\n");
     let method = format!("wait={wait}");
-    let args = ["o://a", "--method", &method, "--max-running", "1", "--max-queued", "0"];
+    let args = [
+        "o://a",
+        "--method",
+        &method,
+        "--max-running",
+        "1",
+        "--max-queued",
+        "0",
+    ];
     let server = user.serve(&args).await;
-    let call = ["call", "o://a", "wait", "--json", "--peer", server.at("/tcp/")];
+    let call = [
+        "call",
+        "o://a",
+        "wait",
+        "--json",
+        "--peer",
+        server.at("/tcp/"),
+    ];
     let mut first = user.start(&call);
     assert_eq!(first.line().await.as_deref(), Some("1"));
     let error = user.run(&call).await.error(8);
-    assert_eq!((&error["code"], &error["retryable"]), (&"busy".into(), &true.into()));
+    assert_eq!(
+        (&error["code"], &error["retryable"]),
+        (&"busy".into(), &true.into())
+    );
 }
 
 #[tokio::test]
@@ -148,7 +226,14 @@ async fn interrupted_is_130() {
     let server = user.serve(&["o://a"]).await;
     let endless = "{\"to\":1000000000,\"every_ms\":60000}";
     for signal in [Signal::INT, Signal::TERM] {
-        let args = ["call", "o://a", "count", endless, "--peer", server.at("/tcp/")];
+        let args = [
+            "call",
+            "o://a",
+            "count",
+            endless,
+            "--peer",
+            server.at("/tcp/"),
+        ];
         let mut call = user.start(&args);
         assert_eq!(call.line().await.as_deref(), Some("1"));
         call.signal(signal);

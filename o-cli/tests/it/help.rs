@@ -23,10 +23,23 @@ async fn every_command_explains_itself_with_examples() {
         assert!(help.contains("Usage: o"), "{command:?}: {help}");
         assert!(help.contains("Example"), "{command:?}: {help}");
         assert!(help.contains("--json"), "{command:?}: {help}");
-        assert!(!help.contains("\u{1b}["), "{command:?}: color without a terminal");
+        assert!(
+            !help.contains("\u{1b}["),
+            "{command:?}: color without a terminal"
+        );
     }
     let help = user.run(&["--help"]).await.ok();
-    for name in ["serve", "call", "find", "describe", "ping", "id", "config", "demo", "completions"] {
+    for name in [
+        "serve",
+        "call",
+        "find",
+        "describe",
+        "ping",
+        "id",
+        "config",
+        "demo",
+        "completions",
+    ] {
         assert!(help.contains(&format!("\n  {name}")), "{name}: {help}");
     }
     assert!(help.contains("130 interrupted"), "{help}");
@@ -37,8 +50,19 @@ async fn the_network_flags_are_the_same_everywhere() {
     let user = User::new();
     for command in ["call", "find", "describe", "ping"] {
         let help = user.run(&[command, "--help"]).await.ok();
-        for flag in ["--peer", "--bootstrap", "--network", "--lan", "--public", "--key", "--seed"] {
-            assert!(help.contains(&format!("{flag} ")) || help.contains(&format!("{flag}\n")), "{command} {flag}");
+        for flag in [
+            "--peer",
+            "--bootstrap",
+            "--network",
+            "--lan",
+            "--public",
+            "--key",
+            "--seed",
+        ] {
+            assert!(
+                help.contains(&format!("{flag} ")) || help.contains(&format!("{flag}\n")),
+                "{command} {flag}"
+            );
         }
     }
 }
@@ -48,7 +72,10 @@ async fn shells_can_complete() {
     let user = User::new();
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let text = user.run(&["completions", shell]).await.ok();
-        assert!(text.contains("describe") && text.contains("bootstrap"), "{shell}");
+        assert!(
+            text.contains("describe") && text.contains("bootstrap"),
+            "{shell}"
+        );
     }
     assert_eq!(user.run(&["completions", "no-such-shell"]).await.code(), 2);
 }
@@ -63,12 +90,22 @@ async fn the_version_is_told() {
 async fn a_reader_that_leaves_early_is_no_error() {
     let user = User::new();
     let o = env!("CARGO_BIN_EXE_o");
-    let script = user.script("pipe.sh", &format!("#!/bin/sh\n{o} config show | head -n 1\n"));
+    let script = user.script(
+        "pipe.sh",
+        &format!("#!/bin/sh\n{o} config show | head -n 1\n"),
+    );
     let mut command = user.command(&[]);
     command = {
         let mut shell = tokio::process::Command::new(script);
-        shell.envs(command.as_std().get_envs().filter_map(|(k, v)| Some((k, v?))));
-        shell.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        shell.envs(
+            command
+                .as_std()
+                .get_envs()
+                .filter_map(|(k, v)| Some((k, v?))),
+        );
+        shell
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped());
         shell
     };
     let outcome = user.finish(command).await;

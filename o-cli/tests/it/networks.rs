@@ -34,7 +34,9 @@ async fn a_second_server_joins_the_first_and_is_found_through_it() {
     let mut found = None;
     // What is announced may take a moment to arrive.
     for _ in 0..20 {
-        let outcome = stranger.run(&[&["find", "two"], &through[..]].concat()).await;
+        let outcome = stranger
+            .run(&[&["find", "two"], &through[..]].concat())
+            .await;
         if outcome.code() == 0 {
             found = Some(outcome.json());
             break;
@@ -44,7 +46,14 @@ async fn a_second_server_joins_the_first_and_is_found_through_it() {
     assert_eq!(found["address"], "o://two");
     assert_eq!(found["peer_id"], second.peer_id());
     assert_eq!(found["source"], serde_json::json!(["dht"]));
-    let call = ["call", "o://two", "echo", "2", "--bootstrap", first.at("/tcp/")];
+    let call = [
+        "call",
+        "o://two",
+        "echo",
+        "2",
+        "--bootstrap",
+        first.at("/tcp/"),
+    ];
     assert_eq!(stranger.run(&call).await.ok(), "2\n");
 }
 
@@ -62,11 +71,23 @@ async fn bootstrap_comes_from_the_environment_too() {
 async fn nodes_of_another_network_are_not_there() {
     let user = User::new();
     let server = user.serve(&["o://try/echo", "--network", "blue"]).await;
-    assert_eq!(user.run(&["call", "o://try/echo", "echo", "1"]).await.code(), 4);
+    assert_eq!(
+        user.run(&["call", "o://try/echo", "echo", "1"])
+            .await
+            .code(),
+        4
+    );
     let blue = ["call", "o://try/echo", "echo", "1", "--network", "blue"];
     assert_eq!(user.run(&blue).await.ok(), "1\n");
     // Also where somebody says how to get there.
-    let call = ["call", "o://try/echo", "echo", "1", "--peer", server.at("/tcp/")];
+    let call = [
+        "call",
+        "o://try/echo",
+        "echo",
+        "1",
+        "--peer",
+        server.at("/tcp/"),
+    ];
     assert_ne!(user.run(&call).await.code(), 0);
 }
 
@@ -106,7 +127,9 @@ async fn a_bootstrap_peer_that_is_gone_is_named() {
     let at = server.at("/tcp/").to_owned();
     let peer = server.peer_id().to_owned();
     assert_eq!(server.stop().await, 0);
-    let outcome = user.run(&["find", "a/b", "--bootstrap", &at, "--json"]).await;
+    let outcome = user
+        .run(&["find", "a/b", "--bootstrap", &at, "--json"])
+        .await;
     let error = outcome.error(4);
     assert_eq!(error["code"], "unreachable");
     assert_eq!(error["peer"], peer);
@@ -128,11 +151,22 @@ async fn a_parent_is_a_way_into_the_network() {
 #[tokio::test]
 async fn ctrl_c_ends_a_server_well_and_closes_its_port() {
     let user = User::new();
-    let mut server = user.serve(&["o://a", "--listen", "/ip4/127.0.0.1/tcp/0"]).await;
-    let port: u16 = server.at("/tcp/").split('/').nth(4).unwrap().parse().unwrap();
+    let mut server = user
+        .serve(&["o://a", "--listen", "/ip4/127.0.0.1/tcp/0"])
+        .await;
+    let port: u16 = server
+        .at("/tcp/")
+        .split('/')
+        .nth(4)
+        .unwrap()
+        .parse()
+        .unwrap();
     server.running.signal(Signal::INT);
     server.event("stopping").await;
     server.event("stopped").await;
     assert_eq!(server.running.exit().await, 0);
-    until("the port is free", || std::net::TcpListener::bind(("127.0.0.1", port)).is_ok()).await;
+    until("the port is free", || {
+        std::net::TcpListener::bind(("127.0.0.1", port)).is_ok()
+    })
+    .await;
 }

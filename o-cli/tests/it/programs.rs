@@ -9,7 +9,8 @@ use crate::support::{Server, User, is_alive, number_in, until, until_gone};
 
 async fn serve(user: &User, script: &str) -> Server {
     let script = user.script("method.sh", script);
-    user.serve(&["o://a", "--method", &format!("m={script}")]).await
+    user.serve(&["o://a", "--method", &format!("m={script}")])
+        .await
 }
 
 fn call<'a>(server: &'a Server, more: &[&'a str]) -> Vec<&'a str> {
@@ -37,13 +38,19 @@ async fn it_reads_json_and_finds_its_environment() {
     let me = user.run(&["id", "--seed", "me"]).await.ok();
     assert_eq!(seen["peer"], me.trim());
     assert_eq!(seen["trace"], trace);
-    assert_eq!(seen["home"], user.path("").to_str().unwrap().trim_end_matches('/'));
+    assert_eq!(
+        seen["home"],
+        user.path("").to_str().unwrap().trim_end_matches('/')
+    );
     let left: u64 = seen["left"].as_str().unwrap().parse().unwrap();
     assert!((1..=50_000).contains(&left), "{left}");
 
     let again = user.run(&call(&server, &[])).await.json();
     assert_ne!(again["id"], seen["id"]);
-    assert_eq!((&again["params"], &again["left"]), (&Value::Null, &json!("")));
+    assert_eq!(
+        (&again["params"], &again["left"]),
+        (&Value::Null, &json!(""))
+    );
     assert_eq!(again["trace"], "");
 }
 
@@ -66,7 +73,10 @@ async fn each_value_is_forwarded_at_once() {
 
 #[tokio::test]
 async fn python_needs_nothing_but_json() {
-    let python = std::process::Command::new("python3").arg("--version").stdout(Stdio::null()).status();
+    let python = std::process::Command::new("python3")
+        .arg("--version")
+        .stdout(Stdio::null())
+        .status();
     if !python.is_ok_and(|status| status.success()) {
         return;
     }
@@ -76,7 +86,9 @@ async fn python_needs_nothing_but_json() {
     let mut serve = user.command(&["serve", "o://a", "--json", "--method", "m=python3 count.py"]);
     // A manager of versions may look for its own home.
     if let Some(home) = std::env::var_os("HOME") {
-        serve.env("HOME", home).env("XDG_DATA_HOME", user.path("data"));
+        serve
+            .env("HOME", home)
+            .env("XDG_DATA_HOME", user.path("data"));
     }
     let server = user.serve_command(serve).await;
     let lines = user.run(&call(&server, &["{\"to\":3}"])).await.lines();
@@ -88,7 +100,11 @@ async fn values_before_a_failure_arrive() {
     let user = User::new();
     let server = serve(&user, "#!/bin/sh\necho 1\necho 2\nexit 1\n").await;
     let outcome = user.run(&call(&server, &[])).await;
-    assert_eq!((outcome.code(), &*outcome.stdout), (7, "1\n2\n"), "{outcome:?}");
+    assert_eq!(
+        (outcome.code(), &*outcome.stdout),
+        (7, "1\n2\n"),
+        "{outcome:?}"
+    );
 }
 
 #[tokio::test]
@@ -101,8 +117,21 @@ async fn a_large_value_passes_and_one_over_the_limit_does_not() {
 
     std::fs::write(user.path("small.toml"), "[exec]\nmax_value = 1000\n").unwrap();
     let method = format!("m={}", user.path("method.sh").display());
-    let server = user.serve(&["o://a", "--config", "small.toml", "--method", &method]).await;
-    assert_eq!(user.run(&call(&server, &[])).await.error(8)["code"], "too_large");
+    let server = user
+        .serve(&[
+            "o://a",
+            "--config",
+            "small.toml",
+            "--seed",
+            "s",
+            "--method",
+            &method,
+        ])
+        .await;
+    assert_eq!(
+        user.run(&call(&server, &[])).await.error(8)["code"],
+        "too_large"
+    );
 }
 
 #[tokio::test]
@@ -110,12 +139,15 @@ async fn a_program_that_reads_nothing_is_no_error() {
     let user = User::new();
     let server = serve(&user, "#!/bin/sh\nexec <&-\necho true\n").await;
     let big = format!("\"{}\"", "x".repeat(1_000_000));
-    let outcome = user.run_with_input(&call(&server, &["-"]), big.as_bytes()).await;
+    let outcome = user
+        .run_with_input(&call(&server, &["-"]), big.as_bytes())
+        .await;
     assert_eq!(outcome.ok(), "true\n");
 }
 
 /// A program with a child of its own, whose process ids are on file. Both would run for ever.
-const FOREVER: &str = "#!/bin/sh\nsleep 100000 &\necho $! > child.pid\necho $$ > own.pid\necho '\"running\"'\nwait\n";
+const FOREVER: &str =
+    "#!/bin/sh\nsleep 100000 &\necho $! > child.pid\necho $$ > own.pid\necho '\"running\"'\nwait\n";
 
 async fn pids(user: &User) -> (u32, u32) {
     let own = number_in(&user.path("own.pid")).await;
@@ -127,8 +159,10 @@ async fn pids(user: &User) -> (u32, u32) {
 async fn both_end(user: &User, (own, child): (u32, u32)) {
     until_gone(own).await;
     until_gone(child).await;
-    std::fs::remove_file(user.path("own.pid")).unwrap();
-    std::fs::remove_file(user.path("child.pid")).unwrap();
+    for file in ["own.pid", "child.pid"] {
+        let removed = std::fs::remove_file(user.path(file));
+        assert!(removed.is_ok(), "{file}: {removed:?}");
+    }
 }
 
 #[tokio::test]
@@ -157,7 +191,11 @@ async fn the_deadline_ends_the_program() {
     let user = User::new();
     let server = serve(&user, FOREVER).await;
     let outcome = user.run(&call(&server, &["--timeout", "1s"])).await;
-    assert_eq!((outcome.code(), &*outcome.stdout), (6, "\"running\"\n"), "{outcome:?}");
+    assert_eq!(
+        (outcome.code(), &*outcome.stdout),
+        (6, "\"running\"\n"),
+        "{outcome:?}"
+    );
     let own = number_in(&user.path("own.pid")).await;
     let child = number_in(&user.path("child.pid")).await;
     both_end(&user, (own, child)).await;
@@ -181,7 +219,9 @@ async fn a_server_that_stops_takes_its_programs_along() {
     std::fs::write(user.path("quick.toml"), "[node.node]\ndrain = '100ms'\n").unwrap();
     let script = user.script("method.sh", FOREVER);
     let method = format!("m={script}");
-    let server = user.serve(&["o://a", "--config", "quick.toml", "--method", &method]).await;
+    let server = user
+        .serve(&["o://a", "--config", "quick.toml", "--method", &method])
+        .await;
     let mut running = user.start(&call(&server, &[]));
     assert_eq!(running.line().await.as_deref(), Some("\"running\""));
     let (own, child) = pids(&user).await;
@@ -195,7 +235,9 @@ async fn a_server_that_stops_takes_its_programs_along() {
 async fn two_interrupts_end_a_server_at_once() {
     let user = User::new();
     let script = user.script("method.sh", FOREVER);
-    let mut server = user.serve(&["o://a", "--method", &format!("m={script}")]).await;
+    let mut server = user
+        .serve(&["o://a", "--method", &format!("m={script}")])
+        .await;
     let args: Vec<String> = call(&server, &[]).into_iter().map(str::to_owned).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let mut running = user.start(&args);
@@ -212,10 +254,22 @@ async fn two_interrupts_end_a_server_at_once() {
 #[tokio::test]
 async fn a_server_killed_in_the_middle_of_a_call_is_noticed() {
     let user = User::new();
-    for listen in ["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/tcp/0/ws", "/ip4/127.0.0.1/udp/0/quic-v1"] {
+    for listen in [
+        "/ip4/127.0.0.1/tcp/0",
+        "/ip4/127.0.0.1/tcp/0/ws",
+        "/ip4/127.0.0.1/udp/0/quic-v1",
+    ] {
         let mut server = user.serve(&["o://a", "--listen", listen]).await;
         let endless = "{\"to\":1000000000,\"every_ms\":600000}";
-        let args = ["call", "o://a", "count", endless, "--json", "--peer", server.at("/ip4/")];
+        let args = [
+            "call",
+            "o://a",
+            "count",
+            endless,
+            "--json",
+            "--peer",
+            server.at("/ip4/"),
+        ];
         let mut child = user.command(&args).spawn().unwrap();
         // The first answer has come when the call is counted as running there.
         let stdout = child.stdout.take().unwrap();

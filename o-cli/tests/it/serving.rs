@@ -6,20 +6,38 @@ use crate::support::{Server, User};
 
 async fn find_and_call(listen: &str, part: &str) {
     let user = User::new();
-    let args = ["o://try/echo", "--capability", "try/echo", "--listen", listen];
+    let args = [
+        "o://try/echo",
+        "--capability",
+        "try/echo",
+        "--listen",
+        listen,
+    ];
     let server = user.serve(&args).await;
     let at = server.at(part);
 
     // By itself, from the files of the running nodes.
-    let found = user.run(&["find", "try/echo", "--limit", "1", "--json"]).await.json();
+    let found = user
+        .run(&["find", "try/echo", "--limit", "1", "--json"])
+        .await
+        .json();
     assert_eq!(found["address"], "o://try/echo");
     assert_eq!(found["peer_id"], server.peer_id());
     assert_eq!(found["capabilities"], json!(["try/echo"]));
     assert_eq!(found["confirmed"], true);
     assert_eq!(found["addresses"], json!([at]));
-    let found = user.run(&["find", "o://try/echo", "--limit", "1", "--json"]).await.json();
+    let found = user
+        .run(&["find", "o://try/echo", "--limit", "1", "--json"])
+        .await
+        .json();
     assert_eq!(found["peer_id"], server.peer_id());
-    let echo = ["call", "o://try/echo", "echo", "{\"a\": [1, \"é\"]}", "--json"];
+    let echo = [
+        "call",
+        "o://try/echo",
+        "echo",
+        "{\"a\": [1, \"é\"]}",
+        "--json",
+    ];
     assert_eq!(user.run(&echo).await.ok(), "{\"a\":[1,\"é\"]}\n");
 
     // Another user knows only where it is.
@@ -27,7 +45,10 @@ async fn find_and_call(listen: &str, part: &str) {
     let by_peer = [&echo[..], &["--peer", at]].concat();
     assert_eq!(stranger.run(&by_peer).await.ok(), "{\"a\":[1,\"é\"]}\n");
     let by_bootstrap = [&echo[..], &["--bootstrap", at]].concat();
-    assert_eq!(stranger.run(&by_bootstrap).await.ok(), "{\"a\":[1,\"é\"]}\n");
+    assert_eq!(
+        stranger.run(&by_bootstrap).await.ok(),
+        "{\"a\":[1,\"é\"]}\n"
+    );
 
     assert_eq!(server.stop().await, 0);
 }
@@ -60,7 +81,10 @@ async fn the_ready_line_says_where_and_who() {
     // TCP and QUIC, and nothing beyond this machine.
     for part in ["/tcp/", "/quic-v1/"] {
         let at = server.at(part);
-        assert!(at.starts_with("/ip4/127.0.0.1/") && at.ends_with(&end), "{at}");
+        assert!(
+            at.starts_with("/ip4/127.0.0.1/") && at.ends_with(&end),
+            "{at}"
+        );
     }
     assert_eq!(server.ready["listen"].as_array().map(Vec::len), Some(2));
 }
@@ -70,11 +94,28 @@ async fn a_stream_is_written_item_by_item_and_limited() {
     let user = User::new();
     let server = echo(&user).await;
     let peer = server.at("/tcp/");
-    let count = ["call", "o://try/echo", "count", "{\"to\":5}", "--peer", peer, "--json"];
+    let count = [
+        "call",
+        "o://try/echo",
+        "count",
+        "{\"to\":5}",
+        "--peer",
+        peer,
+        "--json",
+    ];
     assert_eq!(user.run(&count).await.ok(), "1\n2\n3\n4\n5\n");
     // Without a limit it would not end in the lifetime of this test.
     let endless = "{\"to\":1000000000000}";
-    let limited = ["call", "o://try/echo", "count", endless, "--peer", peer, "--limit", "3"];
+    let limited = [
+        "call",
+        "o://try/echo",
+        "count",
+        endless,
+        "--peer",
+        peer,
+        "--limit",
+        "3",
+    ];
     assert_eq!(user.run(&limited).await.ok(), "1\n2\n3\n");
 }
 
@@ -82,7 +123,14 @@ async fn a_stream_is_written_item_by_item_and_limited() {
 async fn results_for_people_are_laid_out() {
     let user = User::new();
     let server = echo(&user).await;
-    let call = ["call", "o://try/echo", "echo", "{\"a\":1}", "--peer", server.at("/tcp/")];
+    let call = [
+        "call",
+        "o://try/echo",
+        "echo",
+        "{\"a\":1}",
+        "--peer",
+        server.at("/tcp/"),
+    ];
     assert_eq!(user.run(&call).await.ok(), "{\n  \"a\": 1\n}\n");
 }
 
@@ -92,9 +140,22 @@ async fn parameters_come_from_standard_input_and_files() {
     let server = echo(&user).await;
     let peer = server.at("/tcp/").to_owned();
     std::fs::write(user.path("request.json"), " [ 1 ] ").unwrap();
-    let call = |params| ["call", "o://try/echo", "echo", params, "--json", "--peer", &peer];
+    let call = |params| {
+        [
+            "call",
+            "o://try/echo",
+            "echo",
+            params,
+            "--json",
+            "--peer",
+            &peer,
+        ]
+    };
     assert_eq!(user.run(&call("@request.json")).await.ok(), "[1]\n");
-    assert_eq!(user.run_with_input(&call("-"), b"{\"b\": 2}\n").await.ok(), "{\"b\":2}\n");
+    assert_eq!(
+        user.run_with_input(&call("-"), b"{\"b\": 2}\n").await.ok(),
+        "{\"b\":2}\n"
+    );
     // Digits that no float holds, and bytes, arrive as they left.
     let exact = "[123456789012345678,{\"$bytes\":\"AP8=\"}]";
     assert_eq!(user.run(&call(exact)).await.ok(), format!("{exact}\n"));
@@ -108,7 +169,15 @@ async fn raw_bytes_go_there_and_back() {
     let server = echo(&user).await;
     let bytes: Vec<u8> = (0..200_000_u32).map(|i| (i % 128) as u8).collect();
     std::fs::write(user.path("in"), &bytes).unwrap();
-    let call = ["call", "o://try/echo", "echo", "@in", "--raw", "--peer", server.at("/tcp/")];
+    let call = [
+        "call",
+        "o://try/echo",
+        "echo",
+        "@in",
+        "--raw",
+        "--peer",
+        server.at("/tcp/"),
+    ];
     assert!(user.run(&call).await.ok().into_bytes() == bytes);
 }
 
@@ -120,12 +189,20 @@ async fn describe_shows_methods_and_schemas() {
     let agent = [&["describe", "o://try/echo"], &peer[..]].concat();
     let json = user.run(&[&agent[..], &["--json"]].concat()).await.json();
     assert_eq!(json["address"], "o://try/echo");
-    let methods: Vec<_> = json["methods"].as_array().unwrap().iter().map(|m| &m["name"]).collect();
+    let methods: Vec<_> = json["methods"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|m| &m["name"])
+        .collect();
     for name in ["echo", "count", "ping", "describe", "stats"] {
         assert!(methods.contains(&&json!(name)), "{methods:?}");
     }
     let text = user.run(&agent).await.ok();
-    assert!(text.contains("count takes") && text.contains("every_ms"), "{text}");
+    assert!(
+        text.contains("count takes") && text.contains("every_ms"),
+        "{text}"
+    );
 
     let node = [&["describe", "o://~"], &peer[..], &["--json"]].concat();
     let json = user.run(&node).await.json();
@@ -139,35 +216,60 @@ async fn describe_shows_methods_and_schemas() {
 async fn ping_counts_answers() {
     let user = User::new();
     let _server = echo(&user).await;
-    let ping = ["ping", "o://try/echo", "-c", "3", "--interval", "1ms", "--json"];
+    let ping = [
+        "ping",
+        "o://try/echo",
+        "-c",
+        "3",
+        "--interval",
+        "1ms",
+        "--json",
+    ];
     let lines = user.run(&ping).await.lines();
     let seqs: Vec<_> = lines.iter().map(|line| line["seq"].as_u64()).collect();
     assert_eq!(seqs, [Some(1), Some(2), Some(3)]);
-    assert!(lines.iter().all(|line| line["time_ms"].as_f64().is_some_and(|ms| ms > 0.0)));
+    assert!(
+        lines
+            .iter()
+            .all(|line| line["time_ms"].as_f64().is_some_and(|ms| ms > 0.0))
+    );
 }
 
 #[tokio::test]
 async fn a_table_of_findings_has_an_address_to_call() {
     let user = User::new();
     let server = user.serve(&["o://try/echo", "--capability", "a/b,c"]).await;
-    let text = user.run(&["find", "o://try/echo", "--limit", "1"]).await.ok();
+    let text = user
+        .run(&["find", "o://try/echo", "--limit", "1"])
+        .await
+        .ok();
     let mut lines = text.lines();
     assert!(lines.next().unwrap().starts_with("ADDRESS"), "{text}");
     let row = lines.next().unwrap();
-    assert!(row.contains("a/b c") && row.ends_with(&format!("/p2p/{}", server.peer_id())), "{row}");
+    assert!(
+        row.contains("a/b c") && row.ends_with(&format!("/p2p/{}", server.peer_id())),
+        "{row}"
+    );
     assert_eq!(lines.next(), None);
 }
 
 #[tokio::test]
 async fn asked_by_peer_a_node_tells_what_is_on_it() {
     let user = User::new();
-    let server = user.serve(&["o://try/echo", "--capability", "try/echo"]).await;
+    let server = user
+        .serve(&["o://try/echo", "--capability", "try/echo"])
+        .await;
     let peer = server.at("/quic-v1/");
     let stranger = User::new();
-    let found = stranger.run(&["find", "try/echo", "--peer", peer, "--json"]).await.json();
+    let found = stranger
+        .run(&["find", "try/echo", "--peer", peer, "--json"])
+        .await
+        .json();
     assert_eq!(found["address"], "o://try/echo");
     assert_eq!(found["source"], json!(["given"]));
-    let missing = stranger.run(&["find", "try/other", "--peer", peer, "--json"]).await;
+    let missing = stranger
+        .run(&["find", "try/other", "--peer", peer, "--json"])
+        .await;
     assert_eq!(missing.error(3)["code"], "not_found");
 }
 
@@ -175,7 +277,16 @@ async fn asked_by_peer_a_node_tells_what_is_on_it() {
 async fn events_follow_the_ready_line() {
     let user = User::new();
     let mut server = echo(&user).await;
-    let call = ["call", "o://try/echo", "echo", "1", "--peer", server.at("/tcp/"), "--seed", "me"];
+    let call = [
+        "call",
+        "o://try/echo",
+        "echo",
+        "1",
+        "--peer",
+        server.at("/tcp/"),
+        "--seed",
+        "me",
+    ];
     let peer = user.run(&["id", "--seed", "me"]).await.ok();
     user.run(&call).await.ok();
     let connected = server.event("connected").await;

@@ -60,7 +60,9 @@ impl Outcome {
     #[track_caller]
     pub(crate) fn lines(self) -> Vec<Value> {
         let text = self.ok();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     }
 
     /// The error that `--json` wrote, with the exit status that it must have.
@@ -196,7 +198,11 @@ impl Running {
 
     pub(crate) async fn exit(&mut self) -> i32 {
         let status = timeout(DEADLINE, self.child.wait()).await;
-        status.expect("it did not end").unwrap().code().unwrap_or(-1)
+        status
+            .expect("it did not end")
+            .unwrap()
+            .code()
+            .unwrap_or(-1)
     }
 }
 
@@ -216,7 +222,9 @@ impl Server {
         let all = self.ready["listen"].as_array().unwrap();
         let all = all.iter().filter_map(Value::as_str);
         let mut found = all.filter(|address| address.contains(part));
-        found.next().unwrap_or_else(|| panic!("no {part} in {}", self.ready))
+        found
+            .next()
+            .unwrap_or_else(|| panic!("no {part} in {}", self.ready))
     }
 
     /// The next event of this name.
@@ -253,7 +261,10 @@ pub(crate) async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 /// A number that a program writes to a file.
 pub(crate) async fn number_in(path: &Path) -> u32 {
     let read = || std::fs::read_to_string(path).ok()?.trim().parse().ok();
-    until(&format!("a number in {}", path.display()), || read().is_some()).await;
+    until(&format!("a number in {}", path.display()), || {
+        read().is_some()
+    })
+    .await;
     read().unwrap()
 }
 
@@ -262,7 +273,10 @@ pub(crate) fn is_alive(pid: u32) -> bool {
     let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
         return false;
     };
-    let state = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().next());
+    let state = stat
+        .rsplit(')')
+        .next()
+        .and_then(|rest| rest.split_whitespace().next());
     !matches!(state, None | Some("Z" | "X"))
 }
 

@@ -3,7 +3,7 @@
 //! Both ends live in this process on a runtime with two workers, encrypted with Noise, 100-byte
 //! bodies. The request-response rows are the yardstick: the same transport, the same machine, the
 //! same run.
-#![expect(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "benchmark")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "benchmark")]
 
 mod request_response;
 

@@ -7,7 +7,7 @@ use o_core::{CallError, Node as _};
 use o_node::{CallerExt as _, NodeConfig};
 
 use crate::{
-    support::{address, connect, local, soon, start},
+    support::{address, connect, local, soon, start, until},
     worker::Worker,
 };
 
@@ -92,15 +92,16 @@ fn counted_alone() {
         for round in 0..3 {
             one_life(round, streams).await;
             assert_eq!(sockets(), before, "sockets after round {round}");
-            assert_eq!(tasks(), tasks_before, "tasks after round {round}");
+            // The runtime counts a task for a moment longer than anybody can wait for it.
+            until("the tasks have ended", || tasks() == tasks_before).await;
         }
         // The socket of a QUIC dialer lives until its peers have had time to hear of the end; nobody
         // tells when that is.
         #[cfg(feature = "quic")]
         for round in 0..3 {
             one_life(round, quic).await;
-            crate::support::until("the sockets are closed", || sockets() == before).await;
-            crate::support::until("the tasks have ended", || tasks() == tasks_before).await;
+            until("the sockets are closed", || sockets() == before).await;
+            until("the tasks have ended", || tasks() == tasks_before).await;
         }
     });
 }
@@ -179,13 +180,18 @@ async fn a_fixed_quic_port_is_free_as_soon_as_stop_returns() {
     let port = crate::support::only_address(&server)
         .without_peer()
         .unwrap();
+    let t=std::time::Instant::now();
     soon(server.stop()).await.unwrap();
+    eprintln!("STOP {:?}", t.elapsed());
     let again = local().configure(|config| {
         config.transport.quic.enabled = true;
         config.listen = vec![port];
     });
     let again = start(again.host(Worker::new().at(WORKER))).await;
     connect(&client, &again).await;
+    eprintln!("CONN {:?}", t.elapsed());
     soon(again.stop()).await.unwrap();
+    eprintln!("STOP2 {:?}", t.elapsed());
     soon(client.stop()).await.unwrap();
+    eprintln!("STOP3 {:?}", t.elapsed());
 }
