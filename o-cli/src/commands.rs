@@ -62,7 +62,11 @@ fn not_understood(error: &clap::Error) -> ExitCode {
 }
 
 fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
-    logging::start(cli.global.log_format)?;
+    let role = match cli.command {
+        Command::Serve(_) => Role::Server,
+        _ => Role::Client,
+    };
+    logging::start(cli.global.log_format, role)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;

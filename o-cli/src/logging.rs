@@ -4,19 +4,22 @@ use std::io;
 
 use tracing_subscriber::EnvFilter;
 
-use crate::{cli::LogFormat, exit::Failure};
+use crate::{cli::LogFormat, exit::Failure, settings::Role};
 
-/// What is logged unless `O_LOG` says otherwise: what the operator can act on.
-const DEFAULT: &str = "error,o=warn,o_node=warn,o_discovery=warn,o_transport=warn";
+/// What a server logs unless `O_LOG` says otherwise: what its operator can act on. What ends a
+/// short command is its error, which is not told twice.
+const SERVER: &str = "error,o=warn,o_node=warn,o_discovery=warn,o_transport=warn";
+const CLIENT: &str = "error";
 
 /// Turns logs on.
 ///
 /// # Errors
 /// When `O_LOG` or `O_LOG_FORMAT` cannot be understood.
-pub(crate) fn start(format: Option<LogFormat>) -> Result<(), Failure> {
+pub(crate) fn start(format: Option<LogFormat>, role: Role) -> Result<(), Failure> {
     let directives = std::env::var("O_LOG").unwrap_or_default();
     let directives = match directives.trim() {
-        "" => DEFAULT,
+        "" if role == Role::Server => SERVER,
+        "" => CLIENT,
         given => given,
     };
     let filter = EnvFilter::try_new(directives)

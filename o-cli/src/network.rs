@@ -87,8 +87,17 @@ impl Client {
     /// If the search failed because there is nobody to ask, says why there is nobody.
     async fn explain(&self, failure: Failure) -> Failure {
         let vague = matches!(failure.exit, Exit::NotFound | Exit::Unreachable);
-        if !vague || self.bootstrap.is_empty() {
+        if !vague || self.peer.is_some() {
             return failure;
+        }
+        if self.bootstrap.is_empty() {
+            // Multicast was the only way, and nobody answered.
+            return match failure.exit {
+                Exit::Unreachable if failure.message.contains("no network") => {
+                    Failure::no_network().hint("nobody answered on the local network")
+                }
+                _ => failure,
+            };
         }
         let dials = self
             .bootstrap

@@ -35,6 +35,7 @@ pub(crate) struct RunningNode {
 #[derive(Debug)]
 pub(crate) struct Registration {
     path: PathBuf,
+    node: RunningNode,
     lock: File,
 }
 
@@ -49,12 +50,16 @@ impl Registration {
         let name = format!("{}.{}.json", node.peer_id, node.pid);
         let path = directory.join(name);
         let lock = write(&path, node)?;
-        Ok(Self { path, lock })
+        let node = node.clone();
+        Ok(Self { path, node, lock })
     }
 
-    /// Replaces what the file says.
+    /// Replaces what the file says, if that is something else.
     pub(crate) fn update(&mut self, node: &RunningNode) -> io::Result<()> {
-        self.lock = write(&self.path, node)?;
+        if self.node != *node {
+            self.lock = write(&self.path, node)?;
+            self.node.clone_from(node);
+        }
         Ok(())
     }
 }

@@ -36,3 +36,14 @@ impl Events for EventBus {
         .boxed()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn it_is_a_bus_of_events() {
+        let bus = EventBus::default();
+        o_testkit::conformance::events(&bus, QUEUE as u64 * 2).await;
+    }
+}

@@ -2,6 +2,8 @@
 
 mod calling;
 mod running;
+#[cfg(test)]
+mod tests;
 
 use std::{
     fmt,

@@ -5,7 +5,7 @@ mod events;
 use std::{collections::BTreeMap, sync::Arc};
 
 use futures::StreamExt;
-use o_address::Address;
+use o_address::{Address, TransportAddr};
 use o_core::{Agent, Event, EventStream, Node as _};
 use o_node::{
     AllowList, BlockList, Hosting, Identity, IdentityConfig, KeySource, Node, NodeBuilder,
@@ -138,8 +138,9 @@ impl Server<'_> {
         interrupt: &Interrupt,
     ) -> Result<(), Failure> {
         self.register();
-        let served = match self.ready() {
-            Ok(()) => self.watch(&mut events, interrupt).await,
+        let listen = self.node.listen_addresses();
+        let served = match self.ready(&listen) {
+            Ok(()) => self.watch(listen, &mut events, interrupt).await,
             failed => failed,
         };
         let hurry = {
@@ -163,9 +164,10 @@ impl Server<'_> {
         self.event(|| json!({ "event": "stopped" }))
     }
 
-    /// Passes events on until it is interrupted.
+    /// Passes events on until it is interrupted; not those of the addresses that were told.
     async fn watch(
         &mut self,
+        mut told: Vec<TransportAddr>,
         events: &mut EventStream,
         interrupt: &Interrupt,
     ) -> Result<(), Failure> {
@@ -178,8 +180,13 @@ impl Server<'_> {
                 }
                 Some(event) = events.next() => event,
             };
-            if let Ok(Event::Listening(_) | Event::ListenerClosed(_)) = event {
-                self.register();
+            match &event {
+                Ok(Event::Listening(address)) if told.contains(address) => {
+                    told.retain(|other| other != address);
+                    continue;
+                }
+                Ok(Event::Listening(_) | Event::ListenerClosed(_)) => self.register(),
+                _ => {}
             }
             if self.output.is_json()
                 && let Some(line) = events::as_json(&event)
@@ -207,9 +214,8 @@ impl Server<'_> {
         }
     }
 
-    fn ready(&self) -> Result<(), Failure> {
+    fn ready(&self, listen: &[TransportAddr]) -> Result<(), Failure> {
         let (address, peer) = (&self.args.address, self.node.peer_id());
-        let listen = self.node.listen_addresses();
         if self.output.is_json() {
             return self.output.value(&json!({
                 "event": "ready",
@@ -223,7 +229,7 @@ impl Server<'_> {
         let output = self.output;
         let shown = output.paint(Style::Green, address);
         output.line(format_args!("serving {shown} as {peer}"))?;
-        for address in &listen {
+        for address in listen {
             output.line(format_args!("listening on {address}"))?;
         }
         if self.args.method.is_empty() {

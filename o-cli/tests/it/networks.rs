@@ -4,6 +4,8 @@ use std::os::unix::fs::PermissionsExt;
 
 use rustix::process::Signal;
 
+use serde_json::Value;
+
 use crate::support::{User, until};
 
 #[tokio::test]
@@ -96,7 +98,10 @@ async fn running_nodes_are_on_file_while_they_run() {
     let user = User::new();
     let files = |user: &User| -> Vec<_> {
         let entries = std::fs::read_dir(user.path("run/o")).unwrap();
-        entries.map(|entry| entry.unwrap().path()).collect()
+        let paths = entries.map(|entry| entry.unwrap().path());
+        paths
+            .filter(|path| path.extension().is_some_and(|ext| ext == "json"))
+            .collect()
     };
     let server = user.serve(&["o://a"]).await;
     let [file] = &files(&user)[..] else {
@@ -169,4 +174,85 @@ async fn ctrl_c_ends_a_server_well_and_closes_its_port() {
         std::net::TcpListener::bind(("127.0.0.1", port)).is_ok()
     })
     .await;
+}
+
+#[tokio::test]
+async fn without_a_runtime_directory_there_is_one_for_this_user_only() {
+    let user = User::new();
+    let without = |args: &[&str]| {
+        let mut command = user.command(args);
+        command.env_remove("XDG_RUNTIME_DIR");
+        command
+    };
+    let _server = user
+        .serve_command(without(&["serve", "o://a", "--json"]))
+        .await;
+    let call = || without(&["call", "o://a", "echo", "1"]);
+    assert_eq!(user.finish(call()).await.ok(), "1\n");
+    // One that others can write to is not believed.
+    let id = rustix::process::getuid().as_raw();
+    let directory = user.path(&format!("o-{id}"));
+    let open = std::fs::Permissions::from_mode(0o777);
+    assert!(std::fs::set_permissions(&directory, open).is_ok());
+    assert_eq!(user.finish(call()).await.code(), 4);
+}
+
+/// Multicast stays within a network of this test's own: two interfaces and a cable between them.
+const LAN: &str = r#"
+set -e
+ip link set lo up
+ip link add name left type veth peer name right
+ip addr add 10.9.0.1/24 dev left
+ip link set left up
+ip addr add 10.9.0.2/24 dev right
+ip link set right up
+ip route add 224.0.0.0/4 dev left
+"$O" find lan/test --lan --json --timeout 20s || echo "$?"
+"$O" serve o://lan/echo --lan --capability lan/test --json > ready.json &
+while [ ! -s ready.json ]; do sleep 0.05; done
+export XDG_RUNTIME_DIR="$HOME/elsewhere"
+"$O" find lan/test --lan --json --limit 1 --timeout 30s
+"$O" call o://lan/echo echo 1 --lan --json
+kill $!
+wait $!
+"#;
+
+#[expect(
+    clippy::print_stderr,
+    reason = "a test that cannot check anything says so"
+)]
+#[tokio::test]
+async fn on_a_local_network_multicast_is_enough() {
+    let user = User::new();
+    let unshared = |script: &str| {
+        let inherited = user.command(&[]);
+        let mut command = tokio::process::Command::new("unshare");
+        let environment = inherited.as_std().get_envs();
+        command
+            .args(["--map-root-user", "--net", "sh", "-c", script])
+            .env_clear()
+            .envs(environment.filter_map(|(name, value)| Some((name, value?))))
+            .env("O", env!("CARGO_BIN_EXE_o"))
+            .current_dir(user.path(""))
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .kill_on_drop(true);
+        command
+    };
+    let possible = unshared("ip link add name left type veth peer name right")
+        .status()
+        .await;
+    if !possible.is_ok_and(|status| status.success()) {
+        eprintln!("nothing checked: no network namespace with a veth pair can be made here");
+        return;
+    }
+    let outcome = user.finish(unshared(LAN)).await;
+    let mut lines = outcome.stdout.lines();
+    // Nobody is there yet.
+    assert_eq!(lines.next(), Some("4"), "{outcome:?}");
+    let found: Value = serde_json::from_str(lines.next().unwrap_or_default()).unwrap_or_default();
+    assert_eq!(found["address"], "o://lan/echo", "{outcome:?}");
+    assert_eq!(found["source"], serde_json::json!(["mdns"]));
+    assert_eq!(lines.next(), Some("1"), "{outcome:?}");
+    assert_eq!(outcome.code(), 0, "{outcome:?}");
 }

@@ -41,6 +41,9 @@ use crate::{
 const REFUSE_TIME: Duration = Duration::from_secs(1);
 /// How long a session's last bytes may take, and a local call's end.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long the socket of a QUIC listener may take to close: three times the time-out after which a
+/// packet counts as lost, which is a second where a round trip has not been measured well.
+const QUIC_DRAIN: Duration = Duration::from_secs(5);
 
 /// What the user brought.
 pub(super) struct Parts {
@@ -339,7 +342,7 @@ impl Running {
         let quic: Vec<_> =
             addresses.iter().filter(|address| address.transport_label() == "quic").collect();
         let free = || quic.iter().all(|address| probe_fixed_port(address).is_ok());
-        if !Tasks::settle(LAST_WORDS * 3, free).await {
+        if !Tasks::settle(QUIC_DRAIN, free).await {
             tracing::warn!(?quic, "not every port is free again");
         }
     }

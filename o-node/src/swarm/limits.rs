@@ -3,6 +3,9 @@
 //! First in the Swarm's struct, so that nothing behind it sees a connection that it denies. What a
 //! limit denies is cut without a word.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::{HashMap, HashSet},
     convert::Infallible,

@@ -1,14 +1,24 @@
 //! A transport of the user's own beside libp2p's: o-testkit's network in memory.
 
-use o_core::Node as _;
-use o_core::{CallError, DenyReason, DialError, Direction, Event, Stage, StartError, StopError};
-use o_node::{BlockList, CallerExt as _, Keypair, Node, NodeBuilder, Preset};
+use std::{sync::Arc, time::Duration};
+
+use futures::StreamExt as _;
+use o_address::TransportAddr;
+use o_core::{
+    CallError, DenyReason, DialError, Direction, Event, NetworkId, Node as _, Stage, StartError,
+    StopError, Transport as _,
+};
+use o_node::{
+    AgentDescription, BlockList, CallerExt as _, Keypair, Methods, Node, NodeBuilder,
+    NodeDescription, Preset,
+};
+use o_protocol::{Hello, Serve, ServedCall, SessionConfig, Side};
 use o_testkit::{MemoryNetwork, RecordingGater};
 
 use crate::{
     support::{
         Ask as _, Watch, adder, address, by_name, found, knowing, only_address, soon, start, stop,
-        without_table,
+        within, without_table,
     },
     worker::Worker,
 };
@@ -27,9 +37,15 @@ fn on(network: &MemoryNetwork) -> NodeBuilder {
 
 async fn pair() -> (MemoryNetwork, Worker, Node, Node) {
     let (network, worker) = (MemoryNetwork::new(), Worker::new());
-    let server = start(on(&network).host(worker.at(WORKER))).await;
-    let client = start(knowing(on(&network).client(), &server)).await;
-    (network, worker, server, client)
+    let server = on(&network).host(worker.at(WORKER)).configure(|config| {
+        config.node.drain = Duration::from_millis(200);
+    });
+    let server = start(server).await;
+    let client = knowing(on(&network).client(), &server).configure(|config| {
+        config.session.ping_after = Duration::from_millis(200);
+        config.session.ping_timeout = Duration::from_millis(200);
+    });
+    (network, worker, server, start(client).await)
 }
 
 #[tokio::test]
@@ -266,7 +282,6 @@ async fn a_call_over_it_is_drained_and_cancelled() {
         async move { client.call_typed::<()>(&address(WORKER), "hang", &()).await }
     });
     soon(worker.wait_running(1)).await;
-    drop(server.clone());
     let outcome = tokio::time::timeout(crate::support::LIMIT, server.stop())
         .await
         .unwrap();
@@ -277,4 +292,101 @@ async fn a_call_over_it_is_drained_and_cancelled() {
     assert_eq!(server.task_count(), 0);
     assert!(soon(hang).await.unwrap().is_err());
     stop([client]).await;
+}
+
+#[tokio::test]
+async fn a_peer_that_falls_silent_is_noticed_by_a_ping() {
+    let (network, _, server, client) = pair().await;
+    let mut drip = soon(client.stream_typed::<u64>(&address(WORKER), "drip", &()))
+        .await
+        .unwrap();
+    assert_eq!(soon(drip.next()).await, Some(Ok(0)));
+    // Nobody is told: what is sent just does not arrive.
+    network.partition(client.peer_id(), server.peer_id());
+    let end = within(Duration::from_secs(5), drip.next()).await;
+    assert!(
+        matches!(end, Some(Err(CallError::ConnectionLost { .. }))),
+        "{end:?}"
+    );
+    network.heal(client.peer_id(), server.peer_id());
+    let echo = client.ask::<String>(WORKER, "echo", "healed");
+    assert_eq!(soon(echo).await.as_deref(), Ok("healed"));
+    stop([client, server]).await;
+}
+
+/// Answers every call with what an agent says, whatever its target.
+struct Says(Methods);
+
+impl Serve for Says {
+    fn serve(&self, call: ServedCall) {
+        let agent = self.0.clone();
+        tokio::spawn(async move { call.answer(&agent).await });
+    }
+}
+
+/// A node that is not ours and says of its agents whatever it likes.
+async fn liar(network: &MemoryNetwork, agents: Vec<AgentDescription>) -> TransportAddr {
+    let peer = o_testkit::test_peer(7);
+    let listen = "/memory/0".parse().unwrap();
+    let mut listener = network.transport(peer).listen(&listen).await.unwrap();
+    let there = listener.address().with_peer(&peer);
+    let describe = Methods::new().unary("describe", move |_, (): ()| {
+        let mut description = NodeDescription::new(peer, NetworkId::default(), "liar/1");
+        description.agents.clone_from(&agents);
+        async move { Ok::<_, CallError>(description) }
+    });
+    tokio::spawn(async move {
+        while let Some(connection) = listener.accept().await {
+            let Ok(substream) = connection.accept().await else {
+                continue;
+            };
+            let serve = Arc::new(Says(describe.clone()));
+            let (config, hello) = (SessionConfig::default(), Hello::new(NetworkId::default()));
+            let (_, driver) =
+                o_protocol::connect(substream, Side::Listener, config, hello, None, serve);
+            tokio::spawn(async move {
+                driver.await;
+                connection.close().await;
+            });
+        }
+    });
+    there
+}
+
+#[tokio::test]
+async fn nobody_confirms_with_a_record_that_another_signed() {
+    let (network, _, server, client) = pair().await;
+    let honest = client.peer(server.peer_id());
+    let mut stolen: AgentDescription = soon(honest.ask(WORKER, "describe", ())).await.unwrap();
+    assert!(stolen.record.is_some());
+    let mut garbage = stolen.clone();
+    garbage.record = Some(o_protocol::Blob::from(vec![0xff; 500]));
+    let mut bare = stolen.clone();
+    bare.record = None;
+    // The name in the description is not what counts.
+    stolen.address = address("o://far/other");
+    let liar = liar(&network, vec![stolen, garbage, bare]).await;
+
+    let lured = on(&network).client();
+    let lured = lured.configure(|config| config.bootstrap = vec![liar.clone()]);
+    let lured = start(lured).await;
+    assert_eq!(found(&lured, by_name(WORKER)).await, []);
+    assert_eq!(found(&lured, by_name("o://far/other")).await, []);
+    let capability = crate::support::by_capability("test/work");
+    assert_eq!(found(&lured, capability).await, []);
+    let error = soon(lured.ask::<String>(WORKER, "echo", "")).await;
+    assert!(
+        matches!(error, Err(CallError::NotFound { .. })),
+        "{error:?}"
+    );
+    // It was asked: the stolen record, and nothing else, was refused for its signer.
+    let said: NodeDescription = soon(lured.peer(liar.peer_id().unwrap()).ask(
+        "o://~",
+        "describe",
+        (),
+    ))
+    .await
+    .unwrap();
+    assert_eq!(said.agents.len(), 3);
+    stop([lured, client, server]).await;
 }

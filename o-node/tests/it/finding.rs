@@ -456,3 +456,16 @@ async fn the_table_finds_names_and_forgets_those_that_were_withdrawn_by_asking()
     );
     stop([client, server, hub]).await;
 }
+
+#[tokio::test]
+async fn a_call_that_is_still_searching_ends_when_the_node_stops() {
+    let told = Told {
+        endless: true,
+        ..Told::default()
+    };
+    let node = start(quiet().client().discovery(told)).await;
+    let (caller, clock) = (node.clone(), address(CLOCK));
+    let call = async move { caller.call_typed::<String>(&clock, "who", &()).await };
+    let (end, ()) = within(LIMIT / 3, futures::future::join(call, stop([node]))).await;
+    assert_eq!(end, Err(CallError::ShuttingDown));
+}

@@ -61,7 +61,7 @@ async fn our_own_policy_keeps_us_from_dialing() {
     let client = start(quiet().client().gater(blocked.clone())).await;
     let server = start(quiet().host(adder("o://math/adder"))).await;
     blocked.insert(server.peer_id()).unwrap();
-    let mut watch = Watch::new(&server);
+    let (mut watch, mut ours) = (Watch::new(&server), Watch::new(&client));
     // By its id before anything is sent, and without one as soon as it has proved who it is.
     for there in [
         only_address(&server),
@@ -73,11 +73,18 @@ async fn our_own_policy_keeps_us_from_dialing() {
             text.contains("by this node") && text.contains("blocked"),
             "{error:?}"
         );
+        let event = ours.until("denied", denied(Direction::Outbound)).await;
+        let expected = Event::Denied {
+            peer: Some(server.peer_id()),
+            direction: Direction::Outbound,
+            reason: DenyReason::Blocked,
+        };
+        assert_eq!(event, expected);
+        assert!(
+            matches!(error, DialError::Refused { certain: true, .. }),
+            "{error:?}"
+        );
         if there.peer_id().is_some() {
-            assert!(
-                matches!(error, DialError::Refused { certain: true, .. }),
-                "{error:?}"
-            );
             let seen = watch.so_far();
             assert!(
                 !seen

@@ -2,18 +2,19 @@
 
 use std::time::{Duration, Instant};
 
+use futures::stream::{self, StreamExt as _};
 use o_core::{CallError, DialError, Event};
 use o_node::Node;
 use o_protocol::{
-    Hello, Session, SessionConfig, Side,
+    Call, Hello, Session, SessionConfig, Side,
     frame::{self, Kind},
 };
 
 use crate::{
     raw_peer::{RawPeer, Words},
     support::{
-        Ask as _, Watch, by_capability, connect, found, only_address, quiet, soon, start, stop,
-        until, within,
+        Ask as _, Watch, address, by_capability, connect, found, only_address, quiet, soon, start,
+        stop, until, within,
     },
     worker::Worker,
 };
@@ -156,19 +157,20 @@ async fn rubbish_from_a_dialer_harms_nobody_else() {
     let (server, good) = server_and_client().await;
     let there = only_address(&server);
     still_answers(&good).await;
-    for (what, bytes) in rubbish() {
-        let mut hostile = RawPeer::speaking(CALLS).await;
-        hostile
-            .say_to(&there, &[Words { bytes, hold: false }])
-            .await;
-        still_answers(&good).await;
-        drop(hostile);
-        assert!(server.task_count() > 0, "after {what}");
-    }
+    stream::iter(rubbish())
+        .for_each_concurrent(6, async |(_, bytes)| {
+            let mut hostile = RawPeer::speaking(CALLS).await;
+            let words = [Words { bytes, hold: false }];
+            hostile.say_to(&there, &words).await;
+            still_answers(&good).await;
+        })
+        .await;
+    // Each of them came in, and none is left.
     until("their connections are gone", || {
         server.pool_stats().unwrap().connections == 1
     })
     .await;
+    assert!(server.pool_stats().unwrap().adopted_total > 1);
     stop([good, server]).await;
 }
 
@@ -211,41 +213,51 @@ async fn one_connection_has_one_call_substream() {
 
 #[tokio::test]
 async fn a_hostile_listener_is_an_error_and_never_a_hang() {
-    for (what, bytes) in rubbish() {
-        for hold in [false, true] {
-            let hostile = RawPeer::speaking(CALLS).await;
-            let there = hostile.address.clone();
-            let client = quiet().client().configure(|config| {
-                config.session.hello_timeout = Duration::from_millis(500);
-                config.bootstrap = vec![there.clone()];
-            });
-            let client = start(client).await;
-            let hostile = hostile.answer_with(Words {
-                bytes: bytes.clone(),
-                hold,
-            });
-            let calls = async {
-                let connected = client.connect(&there).await;
-                // A HELLO that is in order makes a connection, whatever follows it.
-                let call = client.ask::<String>(WORKER, "echo", "").await;
-                (connected, call)
-            };
-            let calls = within(Duration::from_secs(15), calls);
-            let (connected, call) = tokio::select! {
-                _ = hostile => unreachable!(),
-                outcome = calls => outcome,
-            };
-            assert!(call.is_err(), "{what}: {call:?}");
-            if let Err(error) = connected {
-                let kind = matches!(
-                    error,
-                    DialError::Failed { .. } | DialError::Refused { certain: false, .. }
-                );
-                assert!(kind, "{what}, {hold}: {error:?}");
-            }
-            stop([client]).await;
-        }
+    let each = rubbish().into_iter().flat_map(|(what, bytes)| {
+        [false, true].map(|hold| {
+            (
+                what,
+                Words {
+                    bytes: bytes.clone(),
+                    hold,
+                },
+            )
+        })
+    });
+    stream::iter(each)
+        .for_each_concurrent(8, async |(what, words)| hostile_listener(what, words).await)
+        .await;
+}
+
+async fn hostile_listener(what: &str, words: Words) {
+    let hostile = RawPeer::speaking(CALLS).await;
+    let there = hostile.address.clone();
+    let client = quiet().client().configure(|config| {
+        config.session.hello_timeout = Duration::from_millis(500);
+        config.bootstrap = vec![there.clone()];
+    });
+    let client = start(client).await;
+    let calls = async {
+        let connected = client.connect(&there).await;
+        // A HELLO that is in order makes a connection, whatever follows it.
+        let call = Call::to(address(WORKER), "echo")
+            .params("")
+            .timeout(Duration::from_secs(3));
+        (connected, call.send::<String>(&client).await)
+    };
+    let (connected, call) = tokio::select! {
+        _ = hostile.answer_with(words) => unreachable!(),
+        outcome = within(Duration::from_secs(20), calls) => outcome,
+    };
+    assert!(call.is_err(), "{what}: {call:?}");
+    if let Err(error) = connected {
+        let kind = matches!(
+            error,
+            DialError::Failed { .. } | DialError::Refused { certain: false, .. }
+        );
+        assert!(kind, "{what}: {error:?}");
     }
+    stop([client]).await;
 }
 
 #[tokio::test]
@@ -287,7 +299,6 @@ async fn a_peer_that_never_opens_a_substream_does_not_stay() {
     let there = o_transport::to_multiaddr(&only_address(&server)).unwrap();
     idle.swarm.dial(there).unwrap();
     let closed = async {
-        use futures::StreamExt as _;
         use libp2p::swarm::SwarmEvent;
         loop {
             match idle.swarm.select_next_some().await {
@@ -323,4 +334,35 @@ async fn bytes_that_are_no_handshake_harm_nobody() {
         still_answers(&good).await;
     }
     stop([good, server]).await;
+}
+
+#[tokio::test]
+async fn a_dial_that_nobody_waits_for_leaves_no_connection() {
+    let mute = RawPeer::speaking(CALLS).await;
+    let there = mute.address.clone();
+    let client = start(quiet().client()).await;
+    let resting = client.task_count();
+    let mut watch = Watch::new(&client);
+    let talk = async {
+        {
+            // It takes the substream and never says HELLO.
+            let dial = client.connect(&there);
+            let up = watch.until("up", |event| matches!(event, Event::Connected { .. }));
+            tokio::select! {
+                end = dial => panic!("{end:?}"),
+                _ = up => {}
+            }
+        }
+        watch.until_disconnected(there.peer_id().unwrap()).await;
+        until("its tasks end", || client.task_count() <= resting).await;
+    };
+    let words = Words {
+        bytes: Vec::new(),
+        hold: true,
+    };
+    tokio::select! {
+        _ = mute.answer_with(words) => unreachable!(),
+        () = within(Duration::from_secs(8), talk) => {}
+    }
+    stop([client]).await;
 }

@@ -337,6 +337,10 @@ async fn calls_inside_the_process_touch_no_network() {
     }
     let sum = soon(node.client_typed::<i64>(&near, "sum", futures::stream::iter([1, 2, 3]))).await;
     assert_eq!(sum, Ok(6));
+    // The same through the handle for one peer, when that peer is the node itself.
+    let own = node.peer(node.peer_id());
+    let echo: String = soon(own.call_typed(&near, "echo", "y")).await.unwrap();
+    assert_eq!(echo, "y");
     let itself: NodeDescription = soon(node.call_typed(&address("o://~"), "describe", &()))
         .await
         .unwrap();

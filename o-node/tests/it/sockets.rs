@@ -180,18 +180,13 @@ async fn a_fixed_quic_port_is_free_as_soon_as_stop_returns() {
     let port = crate::support::only_address(&server)
         .without_peer()
         .unwrap();
-    let t=std::time::Instant::now();
     soon(server.stop()).await.unwrap();
-    eprintln!("STOP {:?}", t.elapsed());
     let again = local().configure(|config| {
         config.transport.quic.enabled = true;
         config.listen = vec![port];
     });
     let again = start(again.host(Worker::new().at(WORKER))).await;
     connect(&client, &again).await;
-    eprintln!("CONN {:?}", t.elapsed());
     soon(again.stop()).await.unwrap();
-    eprintln!("STOP2 {:?}", t.elapsed());
     soon(client.stop()).await.unwrap();
-    eprintln!("STOP3 {:?}", t.elapsed());
 }
