@@ -20,7 +20,8 @@ pub trait Node: fmt::Debug + Send + Sync + 'static {
     async fn start(&self) -> Result<(), StartError>;
 
     /// Says goodbye, refuses new calls, waits for the running ones up to the drain time and cancels
-    /// the rest. When it returns, every task has ended and every socket is closed.
+    /// the rest. When it returns, every task has ended and every socket is closed; so an agent that
+    /// blocks its thread without awaiting holds it up.
     ///
     /// # Errors
     /// The node has stopped all the same; the error says what did not go as it should.
@@ -44,7 +45,8 @@ pub trait Hook: fmt::Debug + Send + Sync + 'static {
         Ok(())
     }
 
-    /// When everything is open and before the first call is taken. An error ends the start.
+    /// When everything is open, before `start` returns; calls may arrive already. An error ends the
+    /// start.
     ///
     /// # Errors
     /// Whatever the hook cannot do.

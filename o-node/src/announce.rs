@@ -70,7 +70,9 @@ impl Announcer {
             .filter_map(|hosted| self.sign(hosted, addresses))
             .collect();
         self.withdraw_gone(&hosted).await;
-        stream::iter(records).for_each_concurrent(AT_ONCE, |record| self.announce(record)).await;
+        stream::iter(records)
+            .for_each_concurrent(AT_ONCE, |record| self.announce(record))
+            .await;
     }
 
     fn sign(&self, hosted: &Hosted, addresses: &[TransportAddr]) -> Option<SignedRecord> {
@@ -99,11 +101,20 @@ impl Announcer {
 
     fn record(&self, hosted: &Hosted, addresses: &[TransportAddr]) -> Record {
         let now = SystemTime::now();
-        let millis = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
+        let millis = now
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_millis();
         let clock = u64::try_from(millis).unwrap_or(u64::MAX);
         let address = hosted.hosting.address.clone();
-        let last = self.kept(&address).map_or(0, |record| record.record().sequence);
-        let addresses: Vec<_> = addresses.iter().take(Record::MAX_ADDRESSES).cloned().collect();
+        let last = self
+            .kept(&address)
+            .map_or(0, |record| record.record().sequence);
+        let addresses: Vec<_> = addresses
+            .iter()
+            .take(Record::MAX_ADDRESSES)
+            .cloned()
+            .collect();
         Record {
             peer: self.signer.peer(),
             addresses,
@@ -118,29 +129,51 @@ impl Announcer {
     }
 
     fn kept(&self, address: &Address) -> Option<SignedRecord> {
-        let records = self.builtin.records.lock().unwrap_or_else(PoisonError::into_inner);
+        let records = self
+            .builtin
+            .records
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         records.get(address.name()).cloned()
     }
 
     fn keep(&self, record: SignedRecord) {
         let name = record.record().address.name().to_owned();
-        let mut records = self.builtin.records.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut records = self
+            .builtin
+            .records
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         records.insert(name, record);
     }
 
     /// Withdraws the names that are no longer hosted.
     async fn withdraw_gone(&self, hosted: &[Arc<Hosted>]) {
         let gone: HashMap<String, SignedRecord> = {
-            let mut records = self.builtin.records.lock().unwrap_or_else(PoisonError::into_inner);
+            let records = self
+                .builtin
+                .records
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             let here = |name: &str| hosted.iter().any(|h| h.hosting.address.name() == name);
-            let (kept, gone) = std::mem::take(&mut *records)
-                .into_iter()
-                .partition(|(name, _)| here(name));
-            *records = kept;
-            gone
+            let gone = records.iter().filter(|(name, _)| !here(name));
+            gone.map(|(name, record)| (name.clone(), record.clone()))
+                .collect()
         };
         let (discovery, signer) = (&self.discovery, &self.signer);
-        withdraw(gone.into_values().collect(), discovery, &**signer, self.lifetime).await;
+        let records = gone.values().cloned().collect();
+        withdraw(records, discovery, &**signer, self.lifetime).await;
+        // Only now: a withdrawal that a change cuts short is begun anew.
+        let mut records = self
+            .builtin
+            .records
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        for (name, record) in gone {
+            if records.get(&name) == Some(&record) {
+                records.remove(&name);
+            }
+        }
     }
 }
 

@@ -136,7 +136,9 @@ impl NodeBuilder {
     pub fn build(mut self) -> Result<Node, HostError> {
         let hostings = std::mem::take(&mut self.hostings);
         let node = Node::new(self);
-        hostings.into_iter().try_for_each(|hosting| node.host(hosting))?;
+        hostings
+            .into_iter()
+            .try_for_each(|hosting| node.host(hosting))?;
         Ok(node)
     }
 
@@ -148,7 +150,9 @@ impl NodeBuilder {
     /// # Cancel safety
     /// Dropping the future stops what has been started.
     pub async fn start(self) -> Result<Node, StartError> {
-        let node = self.build().map_err(|error| StartError::Config { reason: error.to_string() })?;
+        let node = self.build().map_err(|error| StartError::Config {
+            reason: error.to_string(),
+        })?;
         o_core::Node::start(&node).await?;
         Ok(node)
     }

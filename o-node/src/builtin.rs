@@ -52,7 +52,10 @@ pub(crate) struct BuiltIn {
 
 const NAMES: [(&str, &str); 3] = [
     ("ping", "Answers with the parameters, at once."),
-    ("describe", "Says what this is: methods with their schemas, capabilities, the signed record."),
+    (
+        "describe",
+        "Says what this is: methods with their schemas, capabilities, the signed record.",
+    ),
     ("stats", "Counts calls, peers and time."),
 ];
 
@@ -77,7 +80,10 @@ impl BuiltIn {
         call: &IncomingCall,
     ) -> Result<Reply, CallError> {
         if !call.shape.can_call(Shape::Unary) {
-            return Err(CallError::WrongShape { method: Shape::Unary, call: call.shape });
+            return Err(CallError::WrongShape {
+                method: Shape::Unary,
+                call: call.shape,
+            });
         }
         let encoding = call.body.encoding;
         let encoded = match (&*call.method, hosted) {
@@ -85,9 +91,15 @@ impl BuiltIn {
             ("describe", Some(hosted)) => encode_body(encoding, &self.describe(hosted)),
             ("describe", None) => encode_body(encoding, &self.describe_node()),
             ("stats", _) => encode_body(encoding, &self.stats(hosted)),
-            (method, _) => return Err(CallError::UnknownMethod { method: method.to_owned() }),
+            (method, _) => {
+                return Err(CallError::UnknownMethod {
+                    method: method.to_owned(),
+                });
+            }
         };
-        let body = encoded.map_err(|error| CallError::Internal { message: error.to_string() })?;
+        let body = encoded.map_err(|error| CallError::Internal {
+            message: error.to_string(),
+        })?;
         Ok(Reply::One(body))
     }
 
@@ -97,10 +109,15 @@ impl BuiltIn {
         let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
         let address = &hosted.hosting.address;
         let mut description = AgentDescription::new(address.clone(), &methods);
-        description.capabilities.clone_from(&hosted.hosting.capabilities);
-        description.description.clone_from(&hosted.hosting.description);
-        description.record =
-            records.get(address.name()).map(|record| Blob(record.envelope().clone()));
+        description
+            .capabilities
+            .clone_from(&hosted.hosting.capabilities);
+        description
+            .description
+            .clone_from(&hosted.hosting.description);
+        description.record = records
+            .get(address.name())
+            .map(|record| Blob(record.envelope().clone()));
         description
     }
 
@@ -117,7 +134,10 @@ impl BuiltIn {
         let all = self.agents.all();
         let of = |hosted: &Hosted| {
             let counts = &hosted.counts;
-            (counts.served.load(Ordering::Relaxed), counts.failed.load(Ordering::Relaxed))
+            (
+                counts.served.load(Ordering::Relaxed),
+                counts.failed.load(Ordering::Relaxed),
+            )
         };
         let (served, failed) = match hosted {
             Some(hosted) => of(hosted),

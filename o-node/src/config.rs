@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use o_address::TransportAddr;
 use o_core::{NetworkId, StartError};
+use o_discovery::MergedConfig;
 #[cfg(feature = "kad")]
 use o_discovery::swarm::dht::{DhtConfig, DhtMode};
 #[cfg(feature = "mdns")]
 use o_discovery::swarm::mdns::MdnsConfig;
-use o_discovery::MergedConfig;
 use o_pool::PoolConfig;
 use o_protocol::SessionConfig;
 use o_transport::TransportConfig;
@@ -193,14 +193,19 @@ impl NodeConfig {
         };
         // The texts above are addresses; one that is not would leave the node without a listener.
         config.listen.extend(listen.parse::<TransportAddr>().ok());
+        // With four connections to a peer, one peer can take at most half of the calls served.
+        config.session.max_calls = 512;
         config.transport.memory.enabled = preset == Preset::Memory;
         config.transport.tcp.enabled = preset != Preset::Memory;
         #[cfg(feature = "kad")]
         {
             config.dht.enabled = true;
             config.dht.table.allow_private = preset != Preset::Public;
-            config.dht.table.mode =
-                if preset == Preset::Public { DhtMode::Auto } else { DhtMode::Server };
+            config.dht.table.mode = if preset == Preset::Public {
+                DhtMode::Auto
+            } else {
+                DhtMode::Server
+            };
         }
         #[cfg(feature = "mdns")]
         {
@@ -229,6 +234,9 @@ impl NodeConfig {
         if let Err(error) = self.transport.validate() {
             return bad(o_transport::flatten_error(&error));
         }
+        if self.node.record_lifetime < Duration::from_secs(10) {
+            return bad("`record_lifetime` must be at least 10 s".into());
+        }
         if self.agent.len() > 128 {
             return bad("`agent` is longer than 128 bytes".into());
         }
@@ -236,7 +244,9 @@ impl NodeConfig {
             return bad("more than 64 bootstrap peers".into());
         }
         if let Some(peer) = self.bootstrap.iter().find(|peer| peer.peer_id().is_none()) {
-            return bad(format!("the bootstrap address {peer} must end in /p2p/ and a peer id"));
+            return bad(format!(
+                "the bootstrap address {peer} must end in /p2p/ and a peer id"
+            ));
         }
         if self.limits.max_connections == 0 || self.node.max_calls == 0 {
             return bad("`max_connections` and `max_calls` must be at least 1".into());
@@ -264,7 +274,10 @@ mod tests {
         let config: NodeConfig =
             serde_json::from_str(r#"{"limits": {"max_connections": 50}}"#).unwrap();
         assert_eq!(config.limits.max_connections, 50);
-        assert_eq!(config.limits.max_per_peer, LimitsConfig::default().max_per_peer);
+        assert_eq!(
+            config.limits.max_per_peer,
+            LimitsConfig::default().max_per_peer
+        );
         let typo = serde_json::from_str::<NodeConfig>(r#"{"max_conections": 50}"#);
         assert!(typo.is_err());
     }

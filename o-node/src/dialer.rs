@@ -5,13 +5,20 @@ use std::{fmt, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use o_address::{PeerId, TransportAddr};
 use o_core::{
-    Attempt, Connection, ConnectionGater, DenyReason, DialError, Direction, Event, Events, Stage, Substream,
-    Transport,
+    Attempt, Connection, ConnectionGater, DenyReason, DialError, Direction, Event, Events, Stage,
+    Substream, Transport,
 };
 use o_pool::Dialer;
 use o_protocol::{Hello, Serve, SessionConfig, SessionEnd, Side, connect};
 
-use crate::{events::EventBus, link::Link, parting::Parting, peers::Peers, swarm::SwarmHandle, tasks::Tasks};
+use crate::{
+    events::EventBus,
+    link::{Fresh, Link},
+    parting::Parting,
+    peers::Peers,
+    swarm::SwarmHandle,
+    tasks::Tasks,
+};
 
 /// What every connection outside the Swarm needs.
 pub(crate) struct Outside {
@@ -28,7 +35,9 @@ pub(crate) struct Outside {
 impl Outside {
     /// The transport that takes this address, if a custom one does.
     pub(crate) fn transport_for(&self, address: &TransportAddr) -> Option<&Arc<dyn Transport>> {
-        self.transports.iter().find(|transport| transport.handles(address))
+        self.transports
+            .iter()
+            .find(|transport| transport.handles(address))
     }
 
     /// Begins a session on a connection's call substream, driven by a task of the node.
@@ -38,8 +47,11 @@ impl Outside {
         substream: Substream,
         side: Side,
     ) -> Link {
-        let (peer, remote, direction) =
-            (connection.peer(), connection.remote(), connection.direction());
+        let (peer, remote, direction) = (
+            connection.peer(),
+            connection.remote(),
+            connection.direction(),
+        );
         let (session, driver) = connect(
             Parting::new(substream),
             side,
@@ -50,13 +62,20 @@ impl Outside {
         );
         let link = Link::new(session, peer, remote.clone(), direction);
         self.peers.add(link.clone());
-        self.events.publish(Event::Connected { peer, address: remote, direction });
+        self.events.publish(Event::Connected {
+            peer,
+            address: remote,
+            direction,
+        });
         let (peers, events, ours) = (self.peers.clone(), self.events.clone(), link.clone());
         self.tasks.spawn("session", async move {
             let end = driver.await;
             connection.close().await;
             peers.remove(&ours);
-            events.publish(Event::Disconnected { peer, reason: end.to_string() });
+            events.publish(Event::Disconnected {
+                peer,
+                reason: end.to_string(),
+            });
         });
         link
     }
@@ -65,8 +84,16 @@ impl Outside {
     fn denied(&self, peer: PeerId, reason: DenyReason) -> DialError {
         let text = format!("by this node: {reason}");
         let (denied, direction) = (Some(peer), Direction::Outbound);
-        self.events.publish(Event::Denied { peer: denied, direction, reason });
-        DialError::Refused { peer, reason: text, certain: true }
+        self.events.publish(Event::Denied {
+            peer: denied,
+            direction,
+            reason,
+        });
+        DialError::Refused {
+            peer,
+            reason: text,
+            certain: true,
+        }
     }
 
     async fn dial(
@@ -74,10 +101,20 @@ impl Outside {
         transport: &Arc<dyn Transport>,
         peer: PeerId,
         addresses: &[TransportAddr],
-    ) -> Result<Link, DialError> {
+    ) -> Result<Fresh, DialError> {
         let attempt = Attempt::new(Stage::Pending, Direction::Outbound).peer(&peer);
-        self.gater.allow(&attempt).map_err(|reason| self.denied(peer, reason))?;
+        self.gater
+            .allow(&attempt)
+            .map_err(|reason| self.denied(peer, reason))?;
         let connection = transport.dial(peer, addresses).await?;
+        let found = connection.peer();
+        if found != peer {
+            connection.close().await;
+            return Err(DialError::WrongPeer {
+                expected: peer,
+                found,
+            });
+        }
         let remote = connection.remote();
         let attempt = Attempt::new(Stage::Established, Direction::Outbound);
         if let Err(reason) = self.gater.allow(&attempt.peer(&peer).remote(&remote)) {
@@ -86,9 +123,13 @@ impl Outside {
         }
         let substream = connection.open().await.map_err(|error| {
             let reason = error.to_string();
-            DialError::Refused { peer, reason, certain: false }
+            DialError::Refused {
+                peer,
+                reason,
+                certain: false,
+            }
         })?;
-        Ok(self.begin(connection, substream, Side::Dialer))
+        Ok(Fresh::new(self.begin(connection, substream, Side::Dialer)))
     }
 }
 
@@ -103,7 +144,9 @@ pub(crate) struct NodeDialer {
 
 impl fmt::Debug for NodeDialer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NodeDialer").field("timeout", &self.timeout).finish_non_exhaustive()
+        f.debug_struct("NodeDialer")
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
     }
 }
 
@@ -111,9 +154,14 @@ impl NodeDialer {
     /// Dials one address and takes whoever answers there.
     pub(crate) async fn dial_anybody(&self, address: TransportAddr) -> Result<Link, DialError> {
         let reason = format!("{address}: no answer within {:?}", self.timeout);
-        let dial = async { self.greeted(self.swarm.dial(None, vec![address]).await?).await };
+        let dial = async {
+            self.greeted(self.swarm.dial(None, vec![address]).await?)
+                .await
+        };
         let timed_out = DialError::FailedAt { reason };
-        tokio::time::timeout(self.timeout, dial).await.unwrap_or(Err(timed_out))
+        tokio::time::timeout(self.timeout, dial)
+            .await
+            .unwrap_or(Err(timed_out))
     }
 
     /// Dials one peer at one address, past the pool, and says exactly why that failed.
@@ -126,17 +174,21 @@ impl NodeDialer {
     }
 
     /// Waits for the HELLO, which is how a peer says that it takes us.
-    async fn greeted(&self, link: Link) -> Result<Link, DialError> {
+    async fn greeted(&self, fresh: Fresh) -> Result<Link, DialError> {
+        let ready = fresh.link().session.ready().await;
+        let link = fresh.keep();
         let peer = link.peer;
-        let mut unwanted = Unwanted(Some(link.clone()));
-        let ready = link.session.ready().await;
-        unwanted.0 = None;
         match ready {
             Ok(_) => Ok(link),
-            Err(SessionEnd::Refused { reason, certain }) => {
-                Err(DialError::Refused { peer, reason, certain })
-            }
-            Err(end) => Err(DialError::Failed { peer, reason: end.to_string() }),
+            Err(SessionEnd::Refused { reason, certain }) => Err(DialError::Refused {
+                peer,
+                reason,
+                certain,
+            }),
+            Err(end) => Err(DialError::Failed {
+                peer,
+                reason: end.to_string(),
+            }),
         }
     }
 
@@ -149,26 +201,21 @@ impl NodeDialer {
             .into_iter()
             .partition(|address| self.outside.transport_for(address).is_some());
         let mut failed = None;
-        if let Some(transport) = custom.first().and_then(|first| self.outside.transport_for(first)) {
+        if let Some(transport) = custom
+            .first()
+            .and_then(|first| self.outside.transport_for(first))
+        {
             match self.outside.dial(transport, peer, &custom).await {
-                Ok(link) => return self.greeted(link).await,
+                Ok(fresh) => return self.greeted(fresh).await,
                 Err(error) => failed = Some(error),
             }
         }
         match (failed, swarm.is_empty()) {
             (Some(error), true) => Err(error),
-            _ => self.greeted(self.swarm.dial(Some(peer), swarm).await?).await,
-        }
-    }
-}
-
-/// A connection that nobody waits for any longer closes; the pool would never learn of it.
-struct Unwanted(Option<Link>);
-
-impl Drop for Unwanted {
-    fn drop(&mut self) {
-        if let Some(link) = &self.0 {
-            o_pool::Link::close(link, "nobody waits for it");
+            _ => {
+                self.greeted(self.swarm.dial(Some(peer), swarm).await?)
+                    .await
+            }
         }
     }
 }

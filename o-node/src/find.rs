@@ -18,6 +18,11 @@ use o_protocol::{Blob, NodeDescription, decode_body, encode_body, verify_record}
 
 use crate::{dialer::NodeDialer, link::Link, peers::Peers};
 
+/// Agents of one peer whose signatures are looked at; what it describes beyond them is left out.
+const MAX_DESCRIBED: usize = 1024;
+/// Longest description that is read, in bytes.
+const MAX_DESCRIPTION: usize = 1024 * 1024;
+
 /// Looks for agents and asks each found peer whether it is so.
 #[derive(Clone, Debug)]
 pub(crate) struct Finder {
@@ -57,7 +62,9 @@ impl Finder {
 
     /// Everything that a search finds, with the outcome of asking each peer.
     pub(crate) fn find(&self, query: Query) -> stream::BoxStream<'static, Finding> {
-        let hints = self.connected(&query).chain(self.discovery.find(query.clone()));
+        let hints = self
+            .connected(&query)
+            .chain(self.discovery.find(query.clone()));
         let asked = Arc::new(Mutex::new(HashMap::new()));
         let mut shown = HashSet::new();
         let (finder, at_once) = (self.clone(), self.at_once.max(1));
@@ -82,9 +89,11 @@ impl Finder {
             .filter(move |finding| {
                 // Asked twice, a peer is still shown once for each name.
                 std::future::ready(match finding {
-                    Ok(Ok(Provider { peer, record: Some(record), .. })) => {
-                        shown.insert((*peer, record.record().address.clone()))
-                    }
+                    Ok(Ok(Provider {
+                        peer,
+                        record: Some(record),
+                        ..
+                    })) => shown.insert((*peer, record.record().address.clone())),
                     _ => true,
                 })
             })
@@ -108,7 +117,7 @@ impl Finder {
         let peer = hint.peer;
         let asked = async {
             let link = self.link(&hint).await?;
-            self.describe(&link).await
+            self.describe(&link, query).await
         };
         let after = self.timeout;
         let answer = tokio::time::timeout(after, asked)
@@ -117,7 +126,9 @@ impl Finder {
         match answer {
             Ok(records) => {
                 let matching = records.into_iter().filter(|record| matches(record, query));
-                matching.map(|record| Ok(Ok(confirm(&hint, record)))).collect()
+                matching
+                    .map(|record| Ok(Ok(confirm(&hint, record))))
+                    .collect()
             }
             Err(error) => vec![Ok(Err(Unconfirmed { peer, error }))],
         }
@@ -132,7 +143,7 @@ impl Finder {
     }
 
     /// The records that a peer signed about its agents.
-    async fn describe(&self, link: &Link) -> Result<Vec<SignedRecord>, CallError> {
+    async fn describe(&self, link: &Link, query: &Query) -> Result<Vec<SignedRecord>, CallError> {
         let params = encode_body(Encoding::Cbor, &()).unwrap_or_default();
         let call = OutgoingCall::unary(Address::node(), "describe", params).timeout(self.timeout);
         let body: Body = match link.session.call(call).await? {
@@ -140,10 +151,22 @@ impl Finder {
             Reply::Stream(_) => Body::default(),
         };
         let invalid = |message: String| CallError::InvalidReply { message };
+        if body.len() > MAX_DESCRIPTION {
+            return Err(invalid(format!(
+                "a description over {MAX_DESCRIPTION} bytes"
+            )));
+        }
         let description: NodeDescription =
             decode_body(&body).map_err(|error| invalid(error.to_string()))?;
         let now = SystemTime::now();
-        let verified = description.agents.into_iter().filter_map(|agent| {
+        let agents = description.agents.into_iter().take(MAX_DESCRIBED);
+        // A signature costs time: only what could match is looked at.
+        let agents = agents.filter(|agent| match query {
+            Query::Name(address) => agent.address.name() == address.name(),
+            Query::Capability(capability) => agent.capabilities.contains(capability),
+            _ => true,
+        });
+        let verified = agents.filter_map(|agent| {
             let Blob(envelope) = agent.record?;
             match verify_record(envelope, &*self.verifier, now, &self.network) {
                 // Only the peer itself speaks for itself.
@@ -194,7 +217,13 @@ fn confirm(hint: &Provider, record: SignedRecord) -> Provider {
     if addresses.is_empty() {
         addresses.clone_from(&hint.addresses);
     }
-    Provider { record: Some(record), confirmed: true, age, addresses, ..hint.clone() }
+    Provider {
+        record: Some(record),
+        confirmed: true,
+        age,
+        addresses,
+        ..hint.clone()
+    }
 }
 
 /// Names that were found lately.
@@ -207,7 +236,11 @@ pub(crate) struct RouteCache {
 
 impl RouteCache {
     pub(crate) fn new(lifetime: Duration, limit: usize) -> Self {
-        Self { routes: Mutex::default(), lifetime, limit }
+        Self {
+            routes: Mutex::default(),
+            lifetime,
+            limit,
+        }
     }
 
     pub(crate) fn get(&self, address: &Address) -> Option<o_core::Route> {
@@ -218,7 +251,10 @@ impl RouteCache {
             routes.remove(address.as_str());
             return None;
         }
-        Some(o_core::Route { age: route.age + age, ..route.clone() })
+        Some(o_core::Route {
+            age: route.age + age,
+            ..route.clone()
+        })
     }
 
     pub(crate) fn put(&self, address: &Address, route: o_core::Route) {
@@ -234,6 +270,9 @@ impl RouteCache {
     }
 
     pub(crate) fn forget(&self, address: &Address) {
-        self.routes.lock().unwrap_or_else(PoisonError::into_inner).remove(address.as_str());
+        self.routes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(address.as_str());
     }
 }

@@ -144,20 +144,35 @@ pub(crate) struct Agents {
 
 impl Agents {
     pub(crate) fn new(limit: usize) -> Self {
-        Self { map: RwLock::default(), limit, changed: watch::Sender::new(0) }
+        Self {
+            map: RwLock::default(),
+            limit,
+            changed: watch::Sender::new(0),
+        }
     }
 
     pub(crate) fn add(&self, hosting: Hosting) -> Result<(), HostError> {
         check(&hosting)?;
         let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
         if map.contains_key(hosting.address.name()) {
-            return Err(HostError::Taken { address: hosting.address });
+            return Err(HostError::Taken {
+                address: hosting.address,
+            });
         }
         if map.len() >= self.limit {
-            return Err(HostError::TooMany { what: "agents", limit: self.limit });
+            return Err(HostError::TooMany {
+                what: "agents",
+                limit: self.limit,
+            });
         }
         let name = hosting.address.name().to_owned();
-        map.insert(name, Arc::new(Hosted { hosting, counts: Counts::default() }));
+        map.insert(
+            name,
+            Arc::new(Hosted {
+                hosting,
+                counts: Counts::default(),
+            }),
+        );
         drop(map);
         self.changed.send_modify(|version| *version += 1);
         Ok(())
@@ -191,15 +206,23 @@ impl Agents {
 fn check(hosting: &Hosting) -> Result<(), HostError> {
     let address = &hosting.address;
     if address.root().is_node() || address.pin().is_some() {
-        return Err(HostError::Reserved { address: address.clone() });
+        return Err(HostError::Reserved {
+            address: address.clone(),
+        });
     }
     if hosting.capabilities.len() > Record::MAX_CAPABILITIES {
         let limit = Record::MAX_CAPABILITIES;
-        return Err(HostError::TooMany { what: "capabilities", limit });
+        return Err(HostError::TooMany {
+            what: "capabilities",
+            limit,
+        });
     }
     let methods = hosting.agent.methods();
     if methods.len() > Record::MAX_METHODS {
-        return Err(HostError::TooMany { what: "methods", limit: Record::MAX_METHODS });
+        return Err(HostError::TooMany {
+            what: "methods",
+            limit: Record::MAX_METHODS,
+        });
     }
     let mut names = std::collections::HashSet::new();
     for method in &methods {
@@ -212,7 +235,10 @@ fn check(hosting: &Hosting) -> Result<(), HostError> {
         } else {
             continue;
         };
-        return Err(HostError::BadMethod { method: method.name.to_string(), reason });
+        return Err(HostError::BadMethod {
+            method: method.name.to_string(),
+            reason,
+        });
     }
     Ok(())
 }
@@ -255,13 +281,19 @@ impl Dispatcher {
     pub(crate) fn target(&self, target: &Address) -> Result<Target, CallError> {
         let here = target.pin().is_none_or(|pin| pin == self.local);
         if here && target.is_node() {
-            return Ok(Target { builtin: self.builtin.clone(), hosted: None });
+            return Ok(Target {
+                builtin: self.builtin.clone(),
+                hosted: None,
+            });
         }
         match self.agents.get(target) {
-            Some(hosted) if here => {
-                Ok(Target { builtin: self.builtin.clone(), hosted: Some(hosted) })
-            }
-            _ => Err(CallError::NotFound { address: target.clone() }),
+            Some(hosted) if here => Ok(Target {
+                builtin: self.builtin.clone(),
+                hosted: Some(hosted),
+            }),
+            _ => Err(CallError::NotFound {
+                address: target.clone(),
+            }),
         }
     }
 
@@ -278,9 +310,14 @@ impl Dispatcher {
         if let Some(hosted) = &hosted {
             hosted.counts.running.fetch_add(1, Ordering::Relaxed);
         }
-        let guard = Running { total: self.running.clone(), hosted };
+        let guard = Running {
+            total: self.running.clone(),
+            hosted,
+        };
         if running >= self.limit {
-            return Err(CallError::Busy { reason: format!("{} calls on this node", self.limit) });
+            return Err(CallError::Busy {
+                reason: format!("{} calls on this node", self.limit),
+            });
         }
         Ok(guard)
     }
@@ -311,7 +348,10 @@ pub(crate) struct Target {
 #[async_trait::async_trait]
 impl Agent for Target {
     fn methods(&self) -> Vec<MethodSpec> {
-        let mut methods = self.hosted.as_ref().map_or_else(Vec::new, |hosted| hosted.methods());
+        let mut methods = self
+            .hosted
+            .as_ref()
+            .map_or_else(Vec::new, |hosted| hosted.methods());
         methods.extend(BuiltIn::methods());
         methods
     }
@@ -321,10 +361,16 @@ impl Agent for Target {
             return self.builtin.call(self.hosted.as_deref(), &call);
         }
         let Some(hosted) = &self.hosted else {
-            return Err(CallError::UnknownMethod { method: call.method.to_string() });
+            return Err(CallError::UnknownMethod {
+                method: call.method.to_string(),
+            });
         };
         let reply = hosted.hosting.agent.call(call).await.map_err(its_own);
-        let count = if reply.is_ok() { &hosted.counts.served } else { &hosted.counts.failed };
+        let count = if reply.is_ok() {
+            &hosted.counts.served
+        } else {
+            &hosted.counts.failed
+        };
         count.fetch_add(1, Ordering::Relaxed);
         reply
     }
@@ -336,19 +382,19 @@ impl Agent for Target {
 /// caller would try elsewhere.
 fn its_own(error: CallError) -> CallError {
     match error {
-        CallError::NotFound { .. } | CallError::Unreachable { .. } | CallError::ShuttingDown => {
-            CallError::Failed {
-                message: error.to_string(),
-                retryable: error.is_retryable(),
-                data: bytes::Bytes::new(),
-            }
-        }
+        CallError::NotFound { .. } | CallError::Unreachable { .. } => CallError::Failed {
+            message: error.to_string(),
+            retryable: error.is_retryable(),
+            data: bytes::Bytes::new(),
+        },
         other => other,
     }
 }
 
 impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Target").field("hosted", &self.hosted).finish_non_exhaustive()
+        f.debug_struct("Target")
+            .field("hosted", &self.hosted)
+            .finish_non_exhaustive()
     }
 }

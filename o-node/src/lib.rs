@@ -31,6 +31,7 @@ pub use crate::{
     node::{Node, PeerCaller},
 };
 pub use o_gating::{AllowAll, AllowList, BlockList, GaterChain, HierarchyGater, HierarchyRule};
+pub use o_discovery::{MemoryDiscovery, MergedConfig};
 pub use o_protocol::{
     AgentDescription, Call, CallerExt, MethodDescription, Methods, NodeDescription, OrFailed,
     TranscodeError, TypedStream, transcode,

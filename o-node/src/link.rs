@@ -30,16 +30,54 @@ impl Link {
         direction: Direction,
     ) -> Self {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        Self { session, peer, remote: Arc::new(remote), direction, id }
+        Self {
+            session,
+            peer,
+            remote: Arc::new(remote),
+            direction,
+            id,
+        }
     }
 
     /// Whether the peer said in its HELLO that it hosts this name.
     pub(crate) fn hosts(&self, address: &Address) -> bool {
         match self.session.status() {
-            SessionStatus::Ready(hello) => {
-                hello.hosted.iter().any(|hosted| hosted.name() == address.name())
-            }
+            SessionStatus::Ready(hello) => hello
+                .hosted
+                .iter()
+                .any(|hosted| hosted.name() == address.name()),
             _ => false,
+        }
+    }
+}
+
+/// A connection that was dialed for somebody. Dropped before it is kept, it closes: nobody waits for
+/// it any longer, and the pool does not know of it.
+#[derive(Debug)]
+pub(crate) struct Fresh {
+    link: Link,
+    kept: bool,
+}
+
+impl Fresh {
+    pub(crate) fn new(link: Link) -> Self {
+        Self { link, kept: false }
+    }
+
+    pub(crate) fn link(&self) -> &Link {
+        &self.link
+    }
+
+    pub(crate) fn keep(mut self) -> Link {
+        self.kept = true;
+        self.link.clone()
+    }
+}
+
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        if !self.kept {
+            o_pool::Link::close(&self.link, "nobody waits for it");
         }
     }
 }
@@ -62,7 +100,8 @@ impl o_pool::Link for Link {
     }
 
     fn close(&self, reason: &'static str) {
-        self.session.goodbye(&Goodbye::new(ErrorCode::ShuttingDown, reason));
+        self.session
+            .goodbye(&Goodbye::new(ErrorCode::ShuttingDown, reason));
     }
 
     fn closed(&self) -> BoxFuture<'static, ()> {

@@ -14,8 +14,8 @@ use async_trait::async_trait;
 use futures::{StreamExt, stream};
 use o_address::{Address, PeerId, TransportAddr};
 use o_core::{
-    DiscoveryError, Event, EventStream, Events, Hook, Lifecycle, NodeState, ProviderStream, Query, StartError,
-    StopError,
+    DiscoveryError, Event, EventStream, Events, Hook, Lifecycle, NodeState, ProviderStream, Query,
+    StartError, StopError,
 };
 use o_transport::Keypair;
 
@@ -99,7 +99,9 @@ impl Node {
             running: RwLock::default(),
             changing: tokio::sync::Mutex::default(),
         };
-        Self { inner: Arc::new(inner) }
+        Self {
+            inner: Arc::new(inner),
+        }
     }
 
     /// Who this is.
@@ -114,7 +116,9 @@ impl Node {
 
     /// Where it listens now, each address with the peer id.
     pub fn listen_addresses(&self) -> Vec<TransportAddr> {
-        self.running().map(|running| running.addresses.borrow().clone()).unwrap_or_default()
+        self.running()
+            .map(|running| running.addresses.borrow().clone())
+            .unwrap_or_default()
     }
 
     /// Hosts an agent, now or from the next start on.
@@ -140,7 +144,12 @@ impl Node {
 
     /// The agents that are hosted here.
     pub fn hosted(&self) -> Vec<Address> {
-        self.inner.agents.all().iter().map(|hosted| hosted.hosting.address.clone()).collect()
+        self.inner
+            .agents
+            .all()
+            .iter()
+            .map(|hosted| hosted.hosting.address.clone())
+            .collect()
     }
 
     /// Looks for agents. Each is yielded once it has confirmed by itself, with its key, that it
@@ -186,21 +195,36 @@ impl Node {
 
     /// How many tasks of this node run: none once it has stopped.
     pub fn task_count(&self) -> usize {
-        let running = self.inner.running.read().unwrap_or_else(PoisonError::into_inner);
+        let running = self
+            .inner
+            .running
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
         running.as_ref().map_or(0, |running| running.tasks.count())
     }
 
     fn running(&self) -> Result<Arc<Running>, o_core::CallError> {
-        let running = self.inner.running.read().unwrap_or_else(PoisonError::into_inner);
+        let running = self
+            .inner
+            .running
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
         running.clone().ok_or(o_core::CallError::ShuttingDown)
     }
 
     fn life(&self) -> std::sync::MutexGuard<'_, Lifecycle> {
-        self.inner.life.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner
+            .life
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn set_running(&self, running: Option<Arc<Running>>) -> Option<Arc<Running>> {
-        let mut slot = self.inner.running.write().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = self
+            .inner
+            .running
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut *slot, running)
     }
 
@@ -208,7 +232,9 @@ impl Node {
         let inner = &self.inner;
         inner.config.validate()?;
         for hook in &inner.hooks {
-            hook.initialize().await.map_err(|source| StartError::Hook { source })?;
+            hook.initialize()
+                .await
+                .map_err(|source| StartError::Hook { source })?;
         }
         let (running, commands) = Running::begin(inner)?;
         // From here on a failure, or dropping this future, must leave nothing behind.
@@ -220,7 +246,9 @@ impl Node {
             .await
             .unwrap_or(Err(StartError::TimedOut { after: limit }))?;
         for hook in &inner.hooks {
-            hook.started().await.map_err(|source| StartError::Hook { source })?;
+            hook.started()
+                .await
+                .map_err(|source| StartError::Hook { source })?;
         }
         Ok(())
     }
@@ -248,7 +276,14 @@ impl o_core::Node for Node {
             self.enter(Lifecycle::stopped);
             return Err(error);
         }
-        if self.life().state() != NodeState::Starting {
+        let state = self.life().state();
+        if state != NodeState::Starting {
+            // A stop that waits for us ends what runs; one that has gone by already cannot.
+            if state != NodeState::Stopping
+                && let Some(running) = self.set_running(None)
+            {
+                running.abort().await;
+            }
             return Err(StartError::Stopped);
         }
         self.enter(Lifecycle::started);

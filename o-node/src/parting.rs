@@ -25,7 +25,10 @@ pub(crate) struct Parting<S> {
 
 impl<S> Parting<S> {
     pub(crate) fn new(stream: S) -> Self {
-        Self { stream, closed: false }
+        Self {
+            stream,
+            closed: false,
+        }
     }
 }
 
@@ -118,7 +121,10 @@ mod tests {
     }
 
     async fn close(reads: impl IntoIterator<Item = Option<usize>>) -> (bool, usize) {
-        let mut stream = Parting::new(Script { reads: reads.into_iter().collect(), closes: 0 });
+        let mut stream = Parting::new(Script {
+            reads: reads.into_iter().collect(),
+            closes: 0,
+        });
         let closed = tokio::time::timeout(Duration::from_millis(50), stream.close()).await;
         (closed.is_ok(), stream.stream.closes)
     }

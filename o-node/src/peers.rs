@@ -36,11 +36,18 @@ impl Peers {
     /// Those that say they host `address`.
     pub(crate) fn hosting(&self, address: &Address) -> Vec<Link> {
         let links = self.all();
-        links.into_iter().filter(|link| link.is_alive() && link.hosts(address)).collect()
+        links
+            .into_iter()
+            .filter(|link| link.is_alive() && link.hosts(address))
+            .collect()
     }
 
     pub(crate) fn get(&self, peer: &PeerId) -> Option<Link> {
-        self.lock().get(peer)?.iter().find(|link| link.is_alive()).cloned()
+        self.lock()
+            .get(peer)?
+            .iter()
+            .find(|link| link.is_alive())
+            .cloned()
     }
 
     pub(crate) fn all(&self) -> Vec<Link> {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-pub use o_transport::{BoxedTransport, upgrade};
 use o_transport::Keypair;
+pub use o_transport::{BoxedTransport, upgrade};
 
 /// Makes libp2p transports, once for each start of a node.
 pub type TransportFactory = Arc<dyn Fn(&Keypair) -> Vec<BoxedTransport> + Send + Sync>;

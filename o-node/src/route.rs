@@ -5,9 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use futures::StreamExt;
 use o_address::{Address, TransportAddr};
-use o_core::{
-    CallError, DialError, DiscoveryError, Query, ResolveError, Resolver, Route, Source,
-};
+use o_core::{CallError, DialError, Direction, DiscoveryError, Query, ResolveError, Resolver, Route, Source};
 use o_pool::AcquireError;
 
 use crate::{
@@ -27,7 +25,12 @@ pub(crate) struct NodeResolver {
 }
 
 fn route(peer: o_address::PeerId, addresses: Vec<TransportAddr>, source: Source) -> Route {
-    Route { peer, addresses, source, age: Duration::ZERO }
+    Route {
+        peer,
+        addresses,
+        source,
+        age: Duration::ZERO,
+    }
 }
 
 impl NodeResolver {
@@ -42,27 +45,35 @@ impl NodeResolver {
         {
             return vec![route(pin, Vec::new(), Source::Connected)];
         }
-        let hosting = self.peers.hosting(address).into_iter();
-        let hosting = hosting.filter(|link| address.pin().is_none_or(|pin| pin == link.peer));
-        let mut routes: Vec<Route> =
-            hosting.map(|link| route(link.peer, Vec::new(), Source::Connected)).collect();
-        routes.dedup_by_key(|route| route.peer);
-        if routes.is_empty() {
-            routes.extend(self.cache.get(address));
+        // What a search confirmed goes before what a HELLO claims, and whom we dialed before who
+        // came to us: nobody takes over a name by connecting.
+        let mut routes: Vec<Route> = self.cache.get(address).into_iter().collect();
+        let mut hosting = self.peers.hosting(address);
+        hosting.retain(|link| address.pin().is_none_or(|pin| pin == link.peer));
+        hosting.sort_by_key(|link| link.direction == Direction::Inbound);
+        for link in hosting {
+            if routes.iter().all(|route| route.peer != link.peer) {
+                routes.push(route(link.peer, Vec::new(), Source::Connected));
+            }
         }
         routes
     }
 
     /// Asks discovery, and takes the first that confirms.
     async fn search(&self, address: &Address) -> Result<Vec<Route>, SearchError> {
-        let mut findings = self.finder.find(Query::Name(address.without_pin()));
+        let mut findings = self.finder.find(Query::Name(address.clone()));
         let mut failed: Option<SearchError> = None;
         while let Some(finding) = findings.next().await {
             match finding {
                 Ok(Ok(provider)) if address.pin().is_none_or(|pin| pin == provider.peer) => {
                     let source = provider.sources.first().copied().unwrap_or(Source::Dht);
                     let addresses = provider.addresses;
-                    let found = Route { peer: provider.peer, addresses, source, age: provider.age };
+                    let found = Route {
+                        peer: provider.peer,
+                        addresses,
+                        source,
+                        age: provider.age,
+                    };
                     self.cache.put(address, found.clone());
                     return Ok(vec![found]);
                 }
@@ -94,14 +105,16 @@ impl NodeResolver {
         match self.search(&address).await {
             Ok(routes) => Ok(routes),
             Err(SearchError::Refused(error)) => Err(error),
-            Err(SearchError::Unreachable(reason)) => Err(CallError::Unreachable { address, reason }),
+            Err(SearchError::Unreachable(reason)) => {
+                Err(CallError::Unreachable { address, reason })
+            }
             Err(SearchError::Discovery(DiscoveryError::NoNetwork)) if self.peers.count() == 0 => {
                 let reason = "no network: no peer is known that could be asked".into();
                 Err(CallError::Unreachable { address, reason })
             }
-            Err(SearchError::Discovery(DiscoveryError::Busy { limit })) => {
-                Err(CallError::Busy { reason: limit.into() })
-            }
+            Err(SearchError::Discovery(DiscoveryError::Busy { limit })) => Err(CallError::Busy {
+                reason: limit.into(),
+            }),
             Err(SearchError::Discovery(DiscoveryError::Shutdown)) => Err(CallError::ShuttingDown),
             Err(SearchError::NotFound | SearchError::Discovery(_)) => {
                 Err(CallError::NotFound { address })
@@ -140,7 +153,9 @@ impl Resolver for NodeResolver {
 pub(crate) fn call_error(error: &AcquireError, address: &Address) -> CallError {
     match error {
         AcquireError::Dial(error) => dial_error(error, address),
-        AcquireError::Busy { limit } => CallError::Busy { reason: format!("{limit} is reached") },
+        AcquireError::Busy { limit } => CallError::Busy {
+            reason: format!("{limit} is reached"),
+        },
         _ => CallError::ShuttingDown,
     }
 }
@@ -148,9 +163,15 @@ pub(crate) fn call_error(error: &AcquireError, address: &Address) -> CallError {
 /// What a failed dial means for a call to `address`.
 pub(crate) fn dial_error(error: &DialError, address: &Address) -> CallError {
     match error {
-        DialError::Refused { peer, reason, certain } => {
-            CallError::Refused { peer: Some(*peer), reason: reason.clone(), certain: *certain }
-        }
+        DialError::Refused {
+            peer,
+            reason,
+            certain,
+        } => CallError::Refused {
+            peer: Some(*peer),
+            reason: reason.clone(),
+            certain: *certain,
+        },
         DialError::BackingOff {
             peer,
             reason,
@@ -161,10 +182,13 @@ pub(crate) fn dial_error(error: &DialError, address: &Address) -> CallError {
             reason: reason.clone(),
             certain: true,
         },
-        DialError::Busy { limit } => CallError::Busy { reason: format!("{limit} is reached") },
+        DialError::Busy { limit } => CallError::Busy {
+            reason: format!("{limit} is reached"),
+        },
         DialError::Shutdown => CallError::ShuttingDown,
-        other => {
-            CallError::Unreachable { address: address.clone(), reason: other.to_string() }
-        }
+        other => CallError::Unreachable {
+            address: address.clone(),
+            reason: other.to_string(),
+        },
     }
 }

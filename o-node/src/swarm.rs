@@ -96,7 +96,16 @@ impl SwarmTask {
     ) -> Self {
         let dials = Dials::default();
         let links = std::collections::HashMap::new();
-        Self { parts, commands, pool, peers, events, dials, listens, links }
+        Self {
+            parts,
+            commands,
+            pool,
+            peers,
+            events,
+            dials,
+            listens,
+            links,
+        }
     }
 
     /// Runs until every handle is gone or the node stops.
@@ -110,8 +119,9 @@ impl SwarmTask {
                     Some(command) => Input::Command(command),
                 },
                 input = self.parts.sources.next() => input,
-                event = self.parts.swarm.select_next_some() => Input::Swarm(Box::new(event)),
+                // Before the Swarm: a busy one must not keep time-outs from being looked at.
                 _ = tick.tick() => Input::Tick,
+                event = self.parts.swarm.select_next_some() => Input::Swarm(Box::new(event)),
             };
             self.handle(input);
         }
@@ -132,7 +142,10 @@ impl SwarmTask {
     }
 
     fn dial(&mut self, dial: DialCommand) {
-        let addresses = dial.addresses.iter().filter_map(|address| to_multiaddr(address).ok());
+        let addresses = dial
+            .addresses
+            .iter()
+            .filter_map(|address| to_multiaddr(address).ok());
         let opts = match dial.peer {
             Some(peer) => {
                 let Ok(peer) = to_peer_id(&peer) else {
@@ -165,7 +178,12 @@ impl SwarmTask {
     fn on_swarm(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
             SwarmEvent::Behaviour(event) => self.on_behaviour(event),
-            SwarmEvent::ConnectionClosed { peer_id, connection_id, cause, .. } => {
+            SwarmEvent::ConnectionClosed {
+                peer_id,
+                connection_id,
+                cause,
+                ..
+            } => {
                 self.dials.closed(connection_id, &peer_id);
                 let reason = cause.map_or_else(
                     || "closed".to_owned(),
@@ -173,7 +191,11 @@ impl SwarmTask {
                 );
                 self.unlink(connection_id, reason);
             }
-            SwarmEvent::OutgoingConnectionError { connection_id, peer_id, error } => {
+            SwarmEvent::OutgoingConnectionError {
+                connection_id,
+                peer_id,
+                error,
+            } => {
                 self.dial_failed(connection_id, peer_id, error);
             }
             SwarmEvent::IncomingConnectionError { error, peer_id, .. } => {
@@ -184,7 +206,11 @@ impl SwarmTask {
                 if let Some(reason) = reason {
                     let peer = peer_id.and_then(|peer| from_peer_id(&peer).ok());
                     let direction = Direction::Inbound;
-                    self.events.publish(Event::Denied { peer, direction, reason });
+                    self.events.publish(Event::Denied {
+                        peer,
+                        direction,
+                        reason,
+                    });
                 } else {
                     tracing::debug!(error = %o_transport::flatten_error(&error), "inbound connection failed");
                 }
@@ -206,7 +232,11 @@ impl SwarmTask {
         });
         if let Some(reason) = reason {
             let direction = Direction::Outbound;
-            self.events.publish(Event::Denied { peer, direction, reason });
+            self.events.publish(Event::Denied {
+                peer,
+                direction,
+                reason,
+            });
         }
         self.dials.failed(connection, peer, error);
     }
@@ -219,13 +249,27 @@ impl SwarmTask {
             BehaviourEvent::Dht(event) => self.parts.on_dht_event(event, Instant::now()),
             #[cfg(feature = "mdns")]
             BehaviourEvent::Mdns(event) => self.parts.on_mdns_event(event),
+            // Whoever answers no ping is gone, though no packet has said so.
+            BehaviourEvent::Ping(libp2p::ping::Event {
+                connection,
+                result: Err(libp2p::ping::Failure::Timeout),
+                ..
+            }) => {
+                self.parts.swarm.close_connection(connection);
+            }
             other => tracing::trace!(?other, "event of a behaviour"),
         }
     }
 
     fn on_calls(&mut self, event: calls::Event) {
         match event {
-            calls::Event::Opened { connection, peer, session, remote, direction } => {
+            calls::Event::Opened {
+                connection,
+                peer,
+                session,
+                remote,
+                direction,
+            } => {
                 let (Ok(peer), Ok(remote)) = (from_peer_id(&peer), from_multiaddr(&remote)) else {
                     return;
                 };
@@ -233,7 +277,11 @@ impl SwarmTask {
                 self.links.insert(connection, link.clone());
                 self.peers.add(link.clone());
                 let address = (*link.remote).clone();
-                self.events.publish(Event::Connected { peer, address, direction });
+                self.events.publish(Event::Connected {
+                    peer,
+                    address,
+                    direction,
+                });
                 // Nobody waits for it: it was dialed by the other side, or by discovery.
                 if let Some(link) = self.dials.opened(connection, link)
                     && self.pool.adopt(peer, link, direction).is_err()
@@ -250,7 +298,11 @@ impl SwarmTask {
             calls::Event::Refused { peer, reason } => {
                 let peer = from_peer_id(&peer).ok();
                 let direction = Direction::Inbound;
-                self.events.publish(Event::Denied { peer, direction, reason });
+                self.events.publish(Event::Denied {
+                    peer,
+                    direction,
+                    reason,
+                });
             }
         }
     }
@@ -259,7 +311,10 @@ impl SwarmTask {
         if let Some(link) = self.links.remove(&connection) {
             self.peers.remove(&link);
             self.pool.forget(&link.peer, &link);
-            self.events.publish(Event::Disconnected { peer: link.peer, reason });
+            self.events.publish(Event::Disconnected {
+                peer: link.peer,
+                reason,
+            });
         }
     }
 }

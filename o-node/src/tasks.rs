@@ -14,7 +14,11 @@ pub(crate) struct Tasks {
 
 impl Tasks {
     /// Runs `future` until it ends or the node has stopped.
-    pub(crate) fn spawn(&self, name: &'static str, future: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn spawn(
+        &self,
+        name: &'static str,
+        future: impl Future<Output = ()> + Send + 'static,
+    ) {
         let stop = self.stop.clone();
         let future = async move {
             stop.run_until_cancelled_owned(future).await;

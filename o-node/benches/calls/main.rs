@@ -20,25 +20,44 @@ const BODY: &[u8] = &[7; 100];
 const IN_FLIGHT: u64 = 64;
 
 fn runtime() -> Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
 }
 
 /// A connected pair: who calls, and who must be kept alive.
 async fn pair(preset: Preset) -> (Node, Node) {
-    let echo = Methods::new().raw(MethodSpec::new("echo", Shape::Unary), |call: IncomingCall| {
-        std::future::ready(Ok::<_, CallError>(Reply::One(call.body)))
-    });
+    let echo = Methods::new().raw(
+        MethodSpec::new("echo", Shape::Unary),
+        |call: IncomingCall| std::future::ready(Ok::<_, CallError>(Reply::One(call.body))),
+    );
     let hosting = Hosting::new("o://bench/echo".parse().unwrap(), echo);
-    let server = Node::builder(Keypair::generate(), preset).host(hosting).start().await.unwrap();
-    let client = Node::builder(Keypair::generate(), preset).client().start().await.unwrap();
-    let address = server.listen_addresses().first().cloned().expect("a listener");
+    let server = Node::builder(Keypair::generate(), preset)
+        .host(hosting)
+        .start()
+        .await
+        .unwrap();
+    let client = Node::builder(Keypair::generate(), preset)
+        .client()
+        .start()
+        .await
+        .unwrap();
+    let address = server
+        .listen_addresses()
+        .first()
+        .cloned()
+        .expect("a listener");
     client.connect(&address).await.unwrap();
     (client, server)
 }
 
 async fn echo(node: &Node, target: &Address) -> Reply {
     let body = Body::raw(Bytes::from_static(BODY));
-    node.call(OutgoingCall::unary(target.clone(), "echo", body)).await.unwrap()
+    node.call(OutgoingCall::unary(target.clone(), "echo", body))
+        .await
+        .unwrap()
 }
 
 fn node(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, preset: Preset, in_flight: u64) {
@@ -46,9 +65,9 @@ fn node(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, preset: Preset, in
     let (client, server) = runtime.block_on(pair(preset));
     let target: Address = "o://bench/echo".parse().unwrap();
     group.bench_function(name, |bencher| {
-        bencher.to_async(&runtime).iter(|| {
-            futures::future::join_all((0..in_flight).map(|_| echo(&client, &target)))
-        });
+        bencher
+            .to_async(&runtime)
+            .iter(|| futures::future::join_all((0..in_flight).map(|_| echo(&client, &target))));
     });
     runtime.block_on(async {
         o_core::Node::stop(&client).await.unwrap();
@@ -60,9 +79,9 @@ fn yardstick(group: &mut BenchmarkGroup<'_, WallTime>, in_flight: u64) {
     let runtime = runtime();
     let client = runtime.block_on(request_response::pair());
     group.bench_function("libp2p request-response, TCP", |bencher| {
-        bencher.to_async(&runtime).iter(|| {
-            futures::future::join_all((0..in_flight).map(|_| client.echo(BODY)))
-        });
+        bencher
+            .to_async(&runtime)
+            .iter(|| futures::future::join_all((0..in_flight).map(|_| client.echo(BODY))));
     });
 }
 

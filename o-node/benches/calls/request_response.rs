@@ -41,7 +41,9 @@ impl Client {
 /// Two connected swarms, each with a loop of its own.
 pub(crate) async fn pair() -> Client {
     let mut server = swarm();
-    server.listen_on("/ip4/127.0.0.1/tcp/0".parse().unwrap()).unwrap();
+    server
+        .listen_on("/ip4/127.0.0.1/tcp/0".parse().unwrap())
+        .unwrap();
     let address: Multiaddr = loop {
         if let SwarmEvent::NewListenAddr { address, .. } = server.select_next_some().await {
             break address;
@@ -61,11 +63,16 @@ pub(crate) async fn pair() -> Client {
 async fn serve(mut swarm: Swarm<Behaviour>) {
     loop {
         if let SwarmEvent::Behaviour(request_response::Event::Message {
-            message: Message::Request { request, channel, .. },
+            message: Message::Request {
+                request, channel, ..
+            },
             ..
         }) = swarm.select_next_some().await
         {
-            swarm.behaviour_mut().send_response(channel, request).unwrap();
+            swarm
+                .behaviour_mut()
+                .send_response(channel, request)
+                .unwrap();
         }
     }
 }

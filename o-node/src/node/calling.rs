@@ -48,7 +48,11 @@ impl Node {
     /// What runs, if it still begins calls and connections.
     fn running_for_more(&self) -> Result<Arc<Running>, CallError> {
         let running = self.running()?;
-        if running.is_leaving() { Err(CallError::ShuttingDown) } else { Ok(running) }
+        if running.is_leaving() {
+            Err(CallError::ShuttingDown)
+        } else {
+            Ok(running)
+        }
     }
 
     /// The same call with a deadline: its own, or the default one where it answers one value.
@@ -61,7 +65,10 @@ impl Node {
 
     /// Calls that all go to one connected peer, whatever their target's name.
     pub fn peer(&self, peer: PeerId) -> PeerCaller {
-        PeerCaller { node: self.clone(), peer }
+        PeerCaller {
+            node: self.clone(),
+            peer,
+        }
     }
 
     async fn call_routes(&self, call: OutgoingCall) -> Result<Reply, CallError> {
@@ -71,19 +78,25 @@ impl Node {
         let until = Until::of(&call);
         if known.is_empty() {
             let found = running.search(&call.target, until).await?;
-            return running.try_routes(found, call, until).await.map_err(|(error, _)| error);
+            return running
+                .try_routes(found, call, until)
+                .await
+                .map_err(|(error, _)| error);
         }
         match running.try_routes(known, call, until).await {
             Ok(reply) => Ok(reply),
             // Only one node could have it, and has just said no.
-            Err((failed @ CallError::NotFound { .. }, Some(call))) if call.target.pin().is_some() => {
+            Err((failed @ CallError::NotFound { .. }, Some(call)))
+                if call.target.pin().is_some() =>
+            {
                 Err(failed)
             }
             // What was known no longer holds: the agent may have moved.
             Err((failed, Some(call))) => match running.search(&call.target, until).await {
-                Ok(found) => {
-                    running.try_routes(found, call, until).await.map_err(|(error, _)| error)
-                }
+                Ok(found) => running
+                    .try_routes(found, call, until)
+                    .await
+                    .map_err(|(error, _)| error),
                 Err(error @ (CallError::TimedOut { .. } | CallError::ShuttingDown)) => Err(error),
                 Err(_) => Err(failed),
             },
@@ -102,11 +115,25 @@ struct Until {
 impl Until {
     fn of(call: &OutgoingCall) -> Self {
         let deadline = call.terms.deadline.map(tokio::time::Instant::from_std);
-        Self { deadline, begun: Instant::now() }
+        Self {
+            deadline,
+            begun: Instant::now(),
+        }
+    }
+
+    /// The same, and no later than `limit` from now where there is no deadline.
+    fn or_within(self, limit: Duration) -> Self {
+        let limit = tokio::time::Instant::now() + limit;
+        Self {
+            deadline: self.deadline.or(Some(limit)),
+            ..self
+        }
     }
 
     fn timed_out(self) -> CallError {
-        CallError::TimedOut { after: self.begun.elapsed() }
+        CallError::TimedOut {
+            after: self.begun.elapsed(),
+        }
     }
 
     /// Waits for something at most until then.
@@ -150,16 +177,26 @@ impl Running {
     }
 
     async fn search(&self, target: &Address, until: Until) -> Result<Vec<Route>, CallError> {
+        // A stream may run for ever; looking for who gives it may not.
+        let until = until.or_within(self.search_timeout);
         self.wait(until, self.resolver.routes(target)).await
     }
 
     /// Calls over the first route that leads to somebody who takes the call.
     async fn try_routes(&self, routes: Vec<Route>, call: OutgoingCall, until: Until) -> Outcome {
         let target = call.target.clone();
-        let (mut call, mut failed) = (call, CallError::NotFound { address: target.clone() });
+        let (mut call, mut failed) = (
+            call,
+            CallError::NotFound {
+                address: target.clone(),
+            },
+        );
         for route in routes {
             if route.source == Source::Local {
-                return self.call_here(call, until).await.map_err(|error| (error, None));
+                return self
+                    .call_here(call, until)
+                    .await
+                    .map_err(|error| (error, None));
             }
             let link = match self.wait(until, self.lease(&route, &target)).await {
                 Ok(link) => link,
@@ -198,8 +235,14 @@ impl Running {
     async fn call_link(&self, link: &Link, call: OutgoingCall, target: &Address) -> Outcome {
         let again = copy(&call);
         link.session.call(call).await.map_err(|error| match error {
-            // The peer no longer hosts the name, or is leaving: another may answer to it.
-            CallError::NotFound { .. } | CallError::ShuttingDown => {
+            // The peer no longer hosts the name: another may answer to it.
+            CallError::NotFound { .. } => {
+                self.resolver.cache.forget(target);
+                (error, again)
+            }
+            // It was leaving before it took the call. A method's own error of this kind, on a
+            // session that goes on, is an answer.
+            CallError::ShuttingDown if !link.session.is_open() => {
                 self.resolver.cache.forget(target);
                 (error, again)
             }
@@ -215,9 +258,12 @@ impl Running {
         let context = CallContext::new(call.target, None, call.terms);
         let incoming = IncomingCall::new(context, call.method, shape, call.body, call.input);
         match self.wait(until, agent.call(incoming)).await? {
-            Reply::Stream(items) if shape.streams_out() => {
-                Ok(Reply::Stream(items_here(items, until, self.tasks.clone(), here)))
-            }
+            Reply::Stream(items) if shape.streams_out() => Ok(Reply::Stream(items_here(
+                items,
+                until,
+                self.tasks.clone(),
+                here,
+            ))),
             Reply::One(body) if shape.streams_out() => {
                 Ok(Reply::Stream(stream::iter([Ok(body)]).boxed()))
             }
@@ -239,7 +285,10 @@ impl Here {
     fn begin(dispatcher: &Arc<Dispatcher>, target: &Target) -> Result<Self, CallError> {
         let running = dispatcher.begin(target)?;
         dispatcher.local_calls.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { dispatcher: dispatcher.clone(), _running: running })
+        Ok(Self {
+            dispatcher: dispatcher.clone(),
+            _running: running,
+        })
     }
 }
 
@@ -295,8 +344,15 @@ impl Caller for PeerCaller {
             None => {
                 let source = Source::Connected;
                 let (peer, addresses, age) = (self.peer, Vec::new(), Duration::ZERO);
-                let route = Route { peer, addresses, source, age };
-                running.wait(until, running.lease(&route, &call.target)).await?
+                let route = Route {
+                    peer,
+                    addresses,
+                    source,
+                    age,
+                };
+                running
+                    .wait(until, running.lease(&route, &call.target))
+                    .await?
             }
         };
         link.session.call(call).await

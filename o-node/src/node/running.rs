@@ -1,30 +1,32 @@
 //! Everything that exists while a node runs: made at start, gone after stop.
 
+mod ending;
+
 use std::{
     fmt,
     io::ErrorKind,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize},
     },
     time::{Duration, Instant},
 };
 
-use o_address::TransportAddr;
+use o_address::{PeerId, TransportAddr};
 use o_core::{
-    Attempt, Connection, ConnectionGater, Discovery, Direction, ErrorCode, Event, Events,
-    ListenError, Listener, Stage, StartError, StopError, Transport,
+    Attempt, Connection, ConnectionGater, Direction, Discovery, ErrorCode, Event, Events,
+    ListenError, Listener, Stage, StartError, Transport,
 };
 use o_discovery::{BootstrapDiscovery, MergedDiscovery};
 use o_gating::GaterChain;
-use o_pool::Pool;
-use o_protocol::{Goodbye, Hello, MAX_HOSTED, SessionEnd, Side, refuse};
+use o_pool::{AcquireError, Pool};
+use o_protocol::{Goodbye, Hello, MAX_HOSTED, Side, refuse};
 use o_transport::{EnvelopeVerifier, build_transport, probe_fixed_port, unsupported_reason};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::Inner;
 use crate::{
-    announce::{Announcer, withdraw},
+    announce::Announcer,
     builtin::BuiltIn,
     config::NodeConfig,
     dialer::{NodeDialer, Outside},
@@ -37,13 +39,13 @@ use crate::{
     tasks::Tasks,
 };
 
+/// Pause before a bootstrap peer that was lost or not reached is dialed again; the pool's backoff
+/// comes on top.
+const BOOTSTRAP_PAUSE: Duration = Duration::from_secs(2);
+/// How long a peer that dialed over a custom transport may take to open its call substream.
+const ADMIT_TIME: Duration = Duration::from_secs(10);
 /// How long a refused peer of a custom transport may take to read why.
 const REFUSE_TIME: Duration = Duration::from_secs(1);
-/// How long a session's last bytes may take, and a local call's end.
-const LAST_WORDS: Duration = Duration::from_secs(1);
-/// How long the socket of a QUIC listener may take to close: three times the time-out after which a
-/// packet counts as lost, which is a second where a round trip has not been measured well.
-const QUIC_DRAIN: Duration = Duration::from_secs(5);
 
 /// What the user brought.
 pub(super) struct Parts {
@@ -68,12 +70,17 @@ pub(super) struct Running {
     builtin: Arc<BuiltIn>,
     signer: Arc<dyn o_core::Signer>,
     announcer: Mutex<Option<(Announcer, watch::Receiver<u64>)>>,
+    max_admitting: usize,
+    /// How long a search may take for a call without a deadline.
+    pub(super) search_timeout: Duration,
     events: EventBus,
 }
 
 impl fmt::Debug for Running {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Running").field("tasks", &self.tasks).finish_non_exhaustive()
+        f.debug_struct("Running")
+            .field("tasks", &self.tasks)
+            .finish_non_exhaustive()
     }
 }
 
@@ -83,7 +90,10 @@ fn hello(config: &NodeConfig, agents: &Agents) -> Hello {
     hello.agent = config.agent.as_str().into();
     let announced = agents.all();
     let announced = announced.iter().filter(|hosted| hosted.hosting.announced);
-    hello.hosted = announced.map(|h| h.hosting.address.clone()).take(MAX_HOSTED).collect();
+    hello.hosted = announced
+        .map(|h| h.hosting.address.clone())
+        .take(MAX_HOSTED)
+        .collect();
     hello
 }
 
@@ -141,10 +151,13 @@ impl Running {
             timeout: config.node.dial_timeout,
         };
         let mut pool_config = config.pool.clone();
-        pool_config.max_connections =
-            pool_config.max_connections.min(config.limits.max_connections);
-        let (pool, maintain) = Pool::new(pool_config, dialer.clone())
-            .map_err(|error| StartError::Config { reason: error.to_string() })?;
+        pool_config.max_connections = pool_config
+            .max_connections
+            .min(config.limits.max_connections);
+        let (pool, maintain) =
+            Pool::new(pool_config, dialer.clone()).map_err(|error| StartError::Config {
+                reason: error.to_string(),
+            })?;
         tasks.spawn("pool", maintain);
 
         let shared = Arc::new(Shared {
@@ -155,17 +168,29 @@ impl Running {
         });
         let custom = inner.parts.libp2p_transports.as_ref();
         let custom = custom.map_or_else(Vec::new, |make| make(&inner.keypair));
-        let transport = build_transport(&config.transport, &inner.keypair, custom)
-            .map_err(|error| StartError::Transport { source: error.into() })?;
+        let transport =
+            build_transport(&config.transport, &inner.keypair, custom).map_err(|error| {
+                StartError::Transport {
+                    source: error.into(),
+                }
+            })?;
         let built = swarm::build(config, &inner.keypair, transport, shared, tasks.clone())?;
 
         let mut discovery = MergedDiscovery::new(config.discovery.clone());
-        for source in built.sources.into_iter().chain(inner.parts.discovery.clone()) {
+        for source in built
+            .sources
+            .into_iter()
+            .chain(inner.parts.discovery.clone())
+        {
             discovery = discovery.with(source);
         }
         if !config.bootstrap.is_empty() {
-            let bootstrap = BootstrapDiscovery::new(config.bootstrap.iter().cloned())
-                .map_err(|error| StartError::Config { reason: error.to_string() })?;
+            let bootstrap =
+                BootstrapDiscovery::new(config.bootstrap.iter().cloned()).map_err(|error| {
+                    StartError::Config {
+                        reason: error.to_string(),
+                    }
+                })?;
             discovery = discovery.with(bootstrap);
         }
         let discovery = Arc::new(discovery);
@@ -221,6 +246,8 @@ impl Running {
             builtin,
             signer,
             announcer: Mutex::new(Some((announcer, inner.agents.changes()))),
+            max_admitting: config.limits.max_pending_inbound,
+            search_timeout: config.node.call_timeout,
             events: inner.events.clone(),
         };
         Ok((running, Pending(task)))
@@ -235,7 +262,10 @@ impl Running {
     ) -> Result<(), StartError> {
         self.tasks.spawn("swarm", task.run());
         for address in &config.listen {
-            let failed = |source| StartError::Listen { address: address.clone(), source };
+            let failed = |source| StartError::Listen {
+                address: address.clone(),
+                source,
+            };
             let unsupported = || ListenError::Unsupported {
                 reason: unsupported_reason(&config.transport, address),
             };
@@ -258,18 +288,19 @@ impl Running {
                 Err(error) => return Err(failed(error)),
             }
         }
-        let announcer = self.announcer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let announcer = self
+            .announcer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some((announcer, changes)) = announcer {
             self.tasks.spawn("announce", announcer.run(changes));
         }
         for address in &config.bootstrap {
             if let Some(peer) = address.peer_id() {
                 let (pool, address) = (self.pool.clone(), address.clone());
-                self.tasks.spawn("bootstrap", async move {
-                    if let Err(error) = pool.acquire(peer, &[address]).await {
-                        tracing::warn!(%peer, %error, "bootstrap peer not reached");
-                    }
-                });
+                self.tasks
+                    .spawn("bootstrap", stay_connected(pool, peer, address));
             }
         }
         Ok(())
@@ -280,87 +311,26 @@ impl Running {
         let address = listener.address().with_peer(&self.signer.peer());
         self.addresses.send_modify(|all| all.push(address.clone()));
         self.events.publish(Event::Listening(address));
-        let (outside, pool, tasks) =
-            (self.dialer.outside.clone(), self.pool.clone(), self.tasks.clone());
+        let (outside, pool, tasks) = (
+            self.dialer.outside.clone(),
+            self.pool.clone(),
+            self.tasks.clone(),
+        );
+        let admitting = Arc::new(Semaphore::new(self.max_admitting));
         self.tasks.spawn("accept", async move {
             while let Some(connection) = listener.accept().await {
+                let Ok(place) = admitting.clone().try_acquire_owned() else {
+                    tracing::debug!(peer = %connection.peer(), "too many connections at once");
+                    connection.close().await;
+                    continue;
+                };
                 let (outside, pool) = (outside.clone(), pool.clone());
-                tasks.spawn("handshake", admit(outside, pool, connection));
+                tasks.spawn("handshake", async move {
+                    admit(outside, pool, connection).await;
+                    drop(place);
+                });
             }
         });
-    }
-
-    /// Says goodbye to everybody and waits for the calls that run.
-    pub(super) async fn drain(&self, config: &NodeConfig) -> Result<(), StopError> {
-        self.dispatcher.leaving.store(true, Ordering::Relaxed);
-        let records = {
-            let mut records = self.builtin.records.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::take(&mut *records).into_values().collect()
-        };
-        let after = config.node.drain;
-        let mut goodbye = Goodbye::new(ErrorCode::ShuttingDown, "the node is stopping");
-        goodbye.drain = after;
-        for link in self.peers.all() {
-            link.session.goodbye(&goodbye);
-        }
-        let lifetime = config.node.record_lifetime;
-        withdraw(records, &self.finder.discovery, &*self.signer, lifetime).await;
-        if Tasks::settle(after, || self.active_calls() == 0).await {
-            return Ok(());
-        }
-        Err(StopError::Cancelled { calls: self.active_calls(), after })
-    }
-
-    /// Calls that run: those on connections in both directions, and those inside this process.
-    fn active_calls(&self) -> usize {
-        let links: usize = self.peers.all().iter().map(|link| link.session.active_calls()).sum();
-        let local = self.dispatcher.local_calls.load(Ordering::Relaxed);
-        // A served call whose connection has gone may still be ending.
-        links.max(self.calls.load(Ordering::Relaxed).saturating_sub(local)) + local
-    }
-
-    /// Whether the node stops and begins nothing new.
-    pub(super) fn is_leaving(&self) -> bool {
-        self.dispatcher.leaving.load(Ordering::Relaxed)
-    }
-
-    /// Ends every task and closes every socket.
-    pub(super) async fn abort(&self) {
-        for link in self.peers.all() {
-            link.session.close(SessionEnd::Finished);
-        }
-        // The last words of each session need a moment on the wire.
-        Tasks::settle(LAST_WORDS, || self.peers.all().is_empty()).await;
-        self.pool.close_all();
-        self.swarm.shutdown().await;
-        self.tasks.shutdown().await;
-        // Calls inside this process are the caller's to poll, who may be slow to.
-        let local_calls = &self.dispatcher.local_calls;
-        Tasks::settle(LAST_WORDS, || local_calls.load(Ordering::Relaxed) == 0).await;
-        let addresses = self.addresses.send_replace(Vec::new());
-        // QUIC keeps its socket until the peers have had time to hear of the end.
-        let quic: Vec<_> =
-            addresses.iter().filter(|address| address.transport_label() == "quic").collect();
-        let free = || quic.iter().all(|address| probe_fixed_port(address).is_ok());
-        if !Tasks::settle(QUIC_DRAIN, free).await {
-            tracing::warn!(?quic, "not every port is free again");
-        }
-    }
-
-    /// Asks the gater again about every connection and closes those that it no longer allows.
-    pub(super) fn recheck(&self) {
-        let gater = &self.dialer.outside.gater;
-        for link in self.peers.all() {
-            let mut attempt = Attempt::new(Stage::Established, link.direction);
-            attempt = attempt.peer(&link.peer).remote(&link.remote);
-            attempt.relayed = link.remote.transport_label() == "relay";
-            let Err(reason) = gater.allow(&attempt) else { continue };
-            let text = reason.to_string();
-            link.session.goodbye(&Goodbye::new(ErrorCode::Refused, text.clone()));
-            link.session.close(SessionEnd::Refused { reason: text, certain: true });
-            let (peer, direction) = (Some(link.peer), link.direction);
-            self.events.publish(Event::Denied { peer, direction, reason });
-        }
     }
 }
 
@@ -370,22 +340,57 @@ impl Drop for Running {
     }
 }
 
+/// Keeps a connection to a bootstrap peer: a node that listens nowhere is reached through it.
+async fn stay_connected(pool: Pool<NodeDialer>, peer: PeerId, address: TransportAddr) {
+    // The limit on protected peers is above that on bootstrap peers.
+    let _ = pool.protect(peer);
+    let mut warned = false;
+    loop {
+        match pool.acquire(peer, std::slice::from_ref(&address)).await {
+            Ok(lease) => {
+                warned = false;
+                lease.session.closed().await;
+                tracing::debug!(%peer, "bootstrap peer lost");
+            }
+            Err(AcquireError::Closed) => return,
+            Err(error) if !warned => {
+                warned = true;
+                tracing::warn!(%peer, %error, "bootstrap peer not reached, will try again");
+            }
+            Err(error) => tracing::debug!(%peer, %error, "bootstrap peer not reached"),
+        }
+        tokio::time::sleep(BOOTSTRAP_PAUSE).await;
+    }
+}
+
 /// One connection of a custom transport: the gater's question, and its call substream.
 async fn admit(outside: Arc<Outside>, pool: Pool<NodeDialer>, connection: Arc<dyn Connection>) {
     let (peer, remote) = (connection.peer(), connection.remote());
-    let attempt = Attempt::new(Stage::Established, Direction::Inbound).peer(&peer).remote(&remote);
+    let attempt = Attempt::new(Stage::Established, Direction::Inbound)
+        .peer(&peer)
+        .remote(&remote);
     let allowed = outside.gater.allow(&attempt);
-    let substream = match connection.accept().await {
-        Ok(substream) => substream,
-        Err(error) => {
+    let patience = if allowed.is_ok() { ADMIT_TIME } else { REFUSE_TIME };
+    let substream = match tokio::time::timeout(patience, connection.accept()).await {
+        Ok(Ok(substream)) => substream,
+        Ok(Err(error)) => {
             tracing::debug!(%peer, %error, "no call substream");
+            return;
+        }
+        Err(_) => {
+            tracing::debug!(%peer, "no call substream in time");
+            connection.close().await;
             return;
         }
     };
     if let Err(reason) = allowed {
         let goodbye = Goodbye::new(ErrorCode::Refused, reason.to_string());
         let (peer, direction) = (Some(peer), Direction::Inbound);
-        outside.events.publish(Event::Denied { peer, direction, reason });
+        outside.events.publish(Event::Denied {
+            peer,
+            direction,
+            reason,
+        });
         refuse(substream, &goodbye, REFUSE_TIME).await;
         connection.close().await;
         return;

@@ -44,8 +44,12 @@ pub(crate) fn build(
     let local = keypair.libp2p().public();
     let peer = local.to_peer_id();
     // Not `new_with_signed_peer_record`: JavaScript peers cannot read that envelope.
-    let identify = identify::Config::new("/o/1".into(), local).with_agent_version(config.agent.clone());
-    #[cfg_attr(not(any(feature = "kad", feature = "mdns")), expect(unused_mut, reason = "features"))]
+    let identify =
+        identify::Config::new("/o/1".into(), local).with_agent_version(config.agent.clone());
+    #[cfg_attr(
+        not(any(feature = "kad", feature = "mdns")),
+        expect(unused_mut, reason = "features")
+    )]
     let mut sources: Vec<Arc<dyn Discovery>> = Vec::new();
     #[cfg(feature = "kad")]
     let (dht_behaviour, dht) = super::dht::build(config, keypair, &mut sources);
@@ -55,7 +59,9 @@ pub(crate) fn build(
         limits: limits::Behaviour::new(config.limits.clone()),
         calls: calls::Behaviour::new(shared),
         identify: identify::Behaviour::new(identify),
-        ping: ping::Behaviour::new(ping::Config::new().with_interval(std::time::Duration::from_secs(30))),
+        ping: ping::Behaviour::new(
+            ping::Config::new().with_interval(std::time::Duration::from_secs(30)),
+        ),
         #[cfg(feature = "kad")]
         dht: dht_behaviour.into(),
         #[cfg(feature = "mdns")]
@@ -81,7 +87,9 @@ pub(crate) fn build(
 impl Parts {
     /// What identify learned goes to the table.
     pub(super) fn on_identify(&mut self, event: identify::Event, now: std::time::Instant) {
-        let identify::Event::Received { peer_id, info, .. } = event else { return };
+        let identify::Event::Received { peer_id, info, .. } = event else {
+            return;
+        };
         tracing::trace!(%peer_id, agent = info.agent_version, "identified");
         #[cfg(feature = "kad")]
         self.on_dht_identify(peer_id, &info.protocols, &info.listen_addrs, now);

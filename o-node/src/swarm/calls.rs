@@ -42,7 +42,9 @@ pub(crate) struct Shared {
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("gater", &self.gater).finish_non_exhaustive()
+        f.debug_struct("Shared")
+            .field("gater", &self.gater)
+            .finish_non_exhaustive()
     }
 }
 
@@ -72,7 +74,10 @@ pub(crate) enum Event {
         end: SessionEnd,
     },
     /// The peer does not speak the call protocol.
-    Unsupported { connection: ConnectionId, peer: PeerId },
+    Unsupported {
+        connection: ConnectionId,
+        peer: PeerId,
+    },
     /// A policy refused the peer, which is being told.
     Refused { peer: PeerId, reason: DenyReason },
 }
@@ -87,7 +92,11 @@ pub(crate) struct Behaviour {
 
 impl Behaviour {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, refusing: HashSet::new(), events: VecDeque::new() }
+        Self {
+            shared,
+            refusing: HashSet::new(),
+            events: VecDeque::new(),
+        }
     }
 
     fn ask(
@@ -97,8 +106,13 @@ impl Behaviour {
         peer: Option<&PeerId>,
         remote: Option<&Multiaddr>,
     ) -> Result<(), DenyReason> {
-        let unreadable = || DenyReason::Policy { reason: "unreadable peer id or address".into() };
-        let peer = peer.map(from_peer_id).transpose().map_err(|_| unreadable())?;
+        let unreadable = || DenyReason::Policy {
+            reason: "unreadable peer id or address".into(),
+        };
+        let peer = peer
+            .map(from_peer_id)
+            .transpose()
+            .map_err(|_| unreadable())?;
         // An address that we cannot express is simply not known to the policy.
         let address = remote.and_then(|remote| from_multiaddr(remote).ok());
         let mut attempt = Attempt::new(stage, direction);
@@ -108,9 +122,19 @@ impl Behaviour {
         self.shared.gater.allow(&attempt)
     }
 
-    fn handler(&self, peer: &PeerId, remote: &Multiaddr, mode: Mode) -> Result<Handler, ConnectionDenied> {
+    fn handler(
+        &self,
+        peer: &PeerId,
+        remote: &Multiaddr,
+        mode: Mode,
+    ) -> Result<Handler, ConnectionDenied> {
         let peer = from_peer_id(peer).map_err(ConnectionDenied::new)?;
-        Ok(Handler::new(self.shared.clone(), peer, remote.clone(), mode))
+        Ok(Handler::new(
+            self.shared.clone(),
+            peer,
+            remote.clone(),
+            mode,
+        ))
     }
 }
 
@@ -124,7 +148,8 @@ impl NetworkBehaviour for Behaviour {
         _: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<(), ConnectionDenied> {
-        self.ask(Stage::Pending, Direction::Inbound, None, Some(remote)).map_err(denied)
+        self.ask(Stage::Pending, Direction::Inbound, None, Some(remote))
+            .map_err(denied)
     }
 
     fn handle_established_inbound_connection(
@@ -134,14 +159,22 @@ impl NetworkBehaviour for Behaviour {
         _: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        let asked = self.ask(Stage::Established, Direction::Inbound, Some(&peer), Some(remote));
-        let Err(reason) = asked else { return self.handler(&peer, remote, Mode::Accept) };
+        let asked = self.ask(
+            Stage::Established,
+            Direction::Inbound,
+            Some(&peer),
+            Some(remote),
+        );
+        let Err(reason) = asked else {
+            return self.handler(&peer, remote, Mode::Accept);
+        };
         if reason.is_limit() || self.refusing.len() >= MAX_REFUSING {
             return Err(denied(reason));
         }
         let handler = self.handler(&peer, remote, Mode::Refuse(reason.clone()))?;
         self.refusing.insert(connection);
-        self.events.push_back(ToSwarm::GenerateEvent(Event::Refused { peer, reason }));
+        self.events
+            .push_back(ToSwarm::GenerateEvent(Event::Refused { peer, reason }));
         Ok(handler)
     }
 
@@ -152,7 +185,8 @@ impl NetworkBehaviour for Behaviour {
         _: &[Multiaddr],
         _: Endpoint,
     ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
-        self.ask(Stage::Pending, Direction::Outbound, peer.as_ref(), None).map_err(denied)?;
+        self.ask(Stage::Pending, Direction::Outbound, peer.as_ref(), None)
+            .map_err(denied)?;
         Ok(Vec::new())
     }
 
@@ -164,8 +198,13 @@ impl NetworkBehaviour for Behaviour {
         _: Endpoint,
         _: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.ask(Stage::Established, Direction::Outbound, Some(&peer), Some(remote))
-            .map_err(denied)?;
+        self.ask(
+            Stage::Established,
+            Direction::Outbound,
+            Some(&peer),
+            Some(remote),
+        )
+        .map_err(denied)?;
         self.handler(&peer, remote, Mode::Open)
     }
 
@@ -186,8 +225,18 @@ impl NetworkBehaviour for Behaviour {
             connection: CloseConnection::One(connection),
         };
         match event {
-            HandlerEvent::Opened { session, remote, direction } => {
-                let event = Event::Opened { connection, peer, session, remote, direction };
+            HandlerEvent::Opened {
+                session,
+                remote,
+                direction,
+            } => {
+                let event = Event::Opened {
+                    connection,
+                    peer,
+                    session,
+                    remote,
+                    direction,
+                };
                 self.events.push_back(ToSwarm::GenerateEvent(event));
             }
             HandlerEvent::Unsupported => {

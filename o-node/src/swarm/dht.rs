@@ -32,8 +32,10 @@ pub(super) fn build(
     for address in &config.bootstrap {
         let parts = (address.peer_id(), address.without_peer());
         if let (Some(peer), Some(address)) = parts
-            && let (Ok(peer), Ok(address)) =
-                (o_transport::to_peer_id(&peer), o_transport::to_multiaddr(&address))
+            && let (Ok(peer), Ok(address)) = (
+                o_transport::to_peer_id(&peer),
+                o_transport::to_multiaddr(&address),
+            )
         {
             behaviour.add_address(&peer, address);
         }
@@ -46,7 +48,9 @@ pub(super) fn build(
 
 /// The next command; waits for ever without a table.
 pub(super) async fn next(dht: &mut Option<Dht>) -> Input {
-    let Some(dht) = dht else { return std::future::pending().await };
+    let Some(dht) = dht else {
+        return std::future::pending().await;
+    };
     match dht.commands.recv().await {
         Some(command) => Input::Dht(command),
         None => std::future::pending().await,

@@ -8,7 +8,7 @@ use o_core::{DenyReason, DialError};
 use o_transport::{WrongPeer, find_cause, flatten_error, from_peer_id, io_error_kind};
 
 use super::{denied_reason, handle::DialCommand};
-use crate::link::Link;
+use crate::link::{Fresh, Link};
 
 /// By connection; the Swarm's limit on pending connections bounds it.
 #[derive(Debug, Default)]
@@ -22,7 +22,10 @@ impl Dials {
     /// Hands the link to who waits for it; gives it back if nobody does.
     pub(super) fn opened(&mut self, connection: ConnectionId, link: Link) -> Option<Link> {
         match self.0.remove(&connection) {
-            Some(dial) => dial.reply.send(Ok(link)).err().and_then(Result::ok),
+            Some(dial) => {
+                let unsent = dial.reply.send(Ok(Fresh::new(link))).err();
+                unsent.and_then(Result::ok).map(Fresh::keep)
+            }
             None => Some(link),
         }
     }
@@ -31,7 +34,11 @@ impl Dials {
     pub(super) fn closed(&mut self, connection: ConnectionId, peer: &libp2p::PeerId) {
         if let (Some(dial), Ok(peer)) = (self.0.remove(&connection), from_peer_id(peer)) {
             let reason = "the connection was closed before a HELLO".into();
-            dial.fail(DialError::Refused { peer, reason, certain: false });
+            dial.fail(DialError::Refused {
+                peer,
+                reason,
+                certain: false,
+            });
         }
     }
 
@@ -47,7 +54,9 @@ impl Dials {
         found: Option<PeerId>,
         error: SwarmDialError,
     ) {
-        let Some(dial) = self.0.remove(&connection) else { return };
+        let Some(dial) = self.0.remove(&connection) else {
+            return;
+        };
         // Without an expected peer there is none to name, unless the handshake has proved one.
         let error = match dial.peer.or(found) {
             Some(peer) => dial_error(peer, error),
@@ -64,15 +73,21 @@ fn anonymous_error(error: &SwarmDialError) -> DialError {
     };
     match denied {
         Some(DenyReason::Limit { limit }) => DialError::Busy { limit },
-        Some(reason) => DialError::FailedAt { reason: format!("refused by this node: {reason}") },
-        None => DialError::FailedAt { reason: reason_of(error) },
+        Some(reason) => DialError::FailedAt {
+            reason: format!("refused by this node: {reason}"),
+        },
+        None => DialError::FailedAt {
+            reason: reason_of(error),
+        },
     }
 }
 
 fn reason_of(error: &SwarmDialError) -> String {
     match error {
         SwarmDialError::Transport(errors) => {
-            let each = errors.iter().map(|(address, error)| format!("{address}: {}", flatten_error(error)));
+            let each = errors
+                .iter()
+                .map(|(address, error)| format!("{address}: {}", flatten_error(error)));
             each.collect::<Vec<_>>().join("; ")
         }
         other => flatten_error(other),
@@ -81,34 +96,58 @@ fn reason_of(error: &SwarmDialError) -> String {
 
 fn dial_error(peer: PeerId, error: SwarmDialError) -> DialError {
     let wrong = |found: Option<PeerId>| match found {
-        Some(found) => DialError::WrongPeer { expected: peer, found },
-        None => DialError::Failed { peer, reason: "another peer answered".into() },
+        Some(found) => DialError::WrongPeer {
+            expected: peer,
+            found,
+        },
+        None => DialError::Failed {
+            peer,
+            reason: "another peer answered".into(),
+        },
     };
     match error {
         SwarmDialError::NoAddresses => DialError::NoAddresses { peer },
         SwarmDialError::WrongPeerId { obtained, .. } => wrong(from_peer_id(&obtained).ok()),
-        SwarmDialError::LocalPeerId { .. } => {
-            DialError::Failed { peer, reason: "this node itself answered".into() }
-        }
+        SwarmDialError::LocalPeerId { .. } => DialError::Failed {
+            peer,
+            reason: "this node itself answered".into(),
+        },
         SwarmDialError::Denied { cause } => match denied_reason(Some(&cause)) {
             Some(DenyReason::Limit { limit }) => DialError::Busy { limit },
             Some(reason) => {
                 let reason = format!("by this node: {reason}");
-                DialError::Refused { peer, reason, certain: true }
+                DialError::Refused {
+                    peer,
+                    reason,
+                    certain: true,
+                }
             }
-            None => DialError::Failed { peer, reason: flatten_error(&cause) },
+            None => DialError::Failed {
+                peer,
+                reason: flatten_error(&cause),
+            },
         },
         SwarmDialError::Transport(ref errors) => {
-            let found = errors.iter().find_map(|(_, error)| find_cause::<WrongPeer>(error));
+            let found = errors
+                .iter()
+                .find_map(|(_, error)| find_cause::<WrongPeer>(error));
             if let Some(found) = found {
                 return wrong(Some(found.found));
             }
-            let timed_out =
-                errors.iter().all(|(_, error)| io_error_kind(error) == Some(std::io::ErrorKind::TimedOut));
+            let timed_out = errors
+                .iter()
+                .all(|(_, error)| io_error_kind(error) == Some(std::io::ErrorKind::TimedOut));
             let reason = reason_of(&error);
-            let reason = if timed_out && !errors.is_empty() { format!("no answer in time: {reason}") } else { reason };
+            let reason = if timed_out && !errors.is_empty() {
+                format!("no answer in time: {reason}")
+            } else {
+                reason
+            };
             DialError::Failed { peer, reason }
         }
-        other => DialError::Failed { peer, reason: reason_of(&other) },
+        other => DialError::Failed {
+            peer,
+            reason: reason_of(&other),
+        },
     }
 }

@@ -4,13 +4,13 @@ use o_address::{PeerId, TransportAddr};
 use o_core::{DialError, ListenError};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::link::Link;
+use crate::link::Fresh;
 
 /// Commands that may wait for the Swarm task.
 const QUEUE: usize = 256;
 
 /// A connection whose call session has begun; its HELLO may still be on its way.
-pub(crate) type Opened = Result<Link, DialError>;
+pub(crate) type Opened = Result<Fresh, DialError>;
 
 #[derive(Debug)]
 pub(crate) enum Command {
@@ -52,13 +52,23 @@ impl SwarmHandle {
 
     pub(crate) async fn dial(&self, peer: Option<PeerId>, addresses: Vec<TransportAddr>) -> Opened {
         let (reply, answer) = oneshot::channel();
-        let command = Command::Dial(DialCommand { peer, addresses, reply });
-        self.0.send(command).await.map_err(|_| DialError::Shutdown)?;
+        let command = Command::Dial(DialCommand {
+            peer,
+            addresses,
+            reply,
+        });
+        self.0
+            .send(command)
+            .await
+            .map_err(|_| DialError::Shutdown)?;
         answer.await.unwrap_or(Err(DialError::Shutdown))
     }
 
     /// Listens, and returns the address with the port that was given.
-    pub(crate) async fn listen(&self, address: TransportAddr) -> Result<TransportAddr, ListenError> {
+    pub(crate) async fn listen(
+        &self,
+        address: TransportAddr,
+    ) -> Result<TransportAddr, ListenError> {
         let (reply, answer) = oneshot::channel();
         let closed = || ListenError::Failed("the node has shut down".into());
         let command = Command::Listen(ListenCommand { address, reply });

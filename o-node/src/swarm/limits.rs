@@ -74,7 +74,11 @@ fn subtract<K: Eq + Hash>(map: &mut HashMap<K, usize>, key: &K) {
 }
 
 fn under(have: usize, most: usize, limit: &'static str) -> Result<(), ConnectionDenied> {
-    if have < most { Ok(()) } else { Err(denied(DenyReason::Limit { limit })) }
+    if have < most {
+        Ok(())
+    } else {
+        Err(denied(DenyReason::Limit { limit }))
+    }
 }
 
 impl Behaviour {
@@ -91,7 +95,11 @@ impl Behaviour {
     }
 
     fn check_established(&self, peer: &PeerId) -> Result<(), ConnectionDenied> {
-        under(self.established.len(), self.limits.max_connections, "max_connections")?;
+        under(
+            self.established.len(),
+            self.limits.max_connections,
+            "max_connections",
+        )?;
         let of_peer = self.peers.get(peer).copied().unwrap_or_default();
         under(of_peer, self.limits.max_per_peer, "max_per_peer")
     }
@@ -112,8 +120,16 @@ impl NetworkBehaviour for Behaviour {
         _: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<(), ConnectionDenied> {
-        under(self.pending_inbound.len(), self.limits.max_pending_inbound, "max_pending_inbound")?;
-        under(self.established.len(), self.limits.max_connections, "max_connections")?;
+        under(
+            self.pending_inbound.len(),
+            self.limits.max_pending_inbound,
+            "max_pending_inbound",
+        )?;
+        under(
+            self.established.len(),
+            self.limits.max_connections,
+            "max_connections",
+        )?;
         let ip = ip_of(remote);
         if let Some(ip) = ip {
             let from_there = self.ips.get(&ip).copied().unwrap_or_default();
@@ -144,8 +160,16 @@ impl NetworkBehaviour for Behaviour {
         _: Endpoint,
     ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
         let pending = self.pending_outbound.len();
-        under(pending, self.limits.max_pending_outbound, "max_pending_outbound")?;
-        under(self.established.len(), self.limits.max_connections, "max_connections")?;
+        under(
+            pending,
+            self.limits.max_pending_outbound,
+            "max_pending_outbound",
+        )?;
+        under(
+            self.established.len(),
+            self.limits.max_connections,
+            "max_connections",
+        )?;
         self.pending_outbound.insert(connection);
         Ok(Vec::new())
     }
@@ -169,7 +193,11 @@ impl NetworkBehaviour for Behaviour {
                 let inbound = up.endpoint.is_listener();
                 self.inbound += usize::from(inbound);
                 add(&mut self.peers, up.peer_id);
-                let entry = Established { peer: up.peer_id, inbound, ip };
+                let entry = Established {
+                    peer: up.peer_id,
+                    inbound,
+                    ip,
+                };
                 self.established.insert(up.connection_id, entry);
             }
             FromSwarm::ConnectionClosed(closed) => {

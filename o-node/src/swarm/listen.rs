@@ -28,10 +28,18 @@ pub(crate) struct Listens {
 
 impl Listens {
     pub(crate) fn new(peer: PeerId, addresses: Arc<ListenAddresses>) -> Self {
-        Self { peer, addresses, waiting: HashMap::new() }
+        Self {
+            peer,
+            addresses,
+            waiting: HashMap::new(),
+        }
     }
 
-    pub(super) fn start<B: NetworkBehaviour>(&mut self, swarm: &mut Swarm<B>, listen: ListenCommand) {
+    pub(super) fn start<B: NetworkBehaviour>(
+        &mut self,
+        swarm: &mut Swarm<B>,
+        listen: ListenCommand,
+    ) {
         let address = match to_multiaddr(&listen.address) {
             Ok(address) => address,
             Err(error) => {
@@ -60,8 +68,13 @@ impl Listens {
 
     pub(super) fn on_event<E: std::fmt::Debug>(&mut self, event: SwarmEvent<E>, events: &EventBus) {
         match event {
-            SwarmEvent::NewListenAddr { listener_id, address } => {
-                let Ok(address) = from_multiaddr(&address) else { return };
+            SwarmEvent::NewListenAddr {
+                listener_id,
+                address,
+            } => {
+                let Ok(address) = from_multiaddr(&address) else {
+                    return;
+                };
                 let address = address.with_peer(&self.peer);
                 self.addresses.send_if_modified(|all| {
                     let new = !all.contains(&address);
@@ -76,12 +89,19 @@ impl Listens {
                 events.publish(Event::Listening(address));
             }
             SwarmEvent::ExpiredListenAddr { address, .. } => {
-                let Ok(address) = from_multiaddr(&address) else { return };
+                let Ok(address) = from_multiaddr(&address) else {
+                    return;
+                };
                 let address = address.with_peer(&self.peer);
-                self.addresses.send_modify(|all| all.retain(|other| *other != address));
+                self.addresses
+                    .send_modify(|all| all.retain(|other| *other != address));
                 events.publish(Event::ListenerClosed(address));
             }
-            SwarmEvent::ListenerClosed { listener_id, reason, .. } => {
+            SwarmEvent::ListenerClosed {
+                listener_id,
+                reason,
+                ..
+            } => {
                 if let (Some(listen), Err(error)) = (self.waiting(listener_id), reason) {
                     let _ = listen.reply.send(Err(listen_error(error)));
                 }

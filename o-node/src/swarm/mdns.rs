@@ -18,8 +18,9 @@ pub(super) fn build(
     if !config.mdns.enabled {
         return Ok((None, None));
     }
-    let behaviour = mdns::behaviour(peer, &config.mdns)
-        .map_err(|error| StartError::Transport { source: error.into() })?;
+    let behaviour = mdns::behaviour(peer, &config.mdns).map_err(|error| StartError::Transport {
+        source: error.into(),
+    })?;
     let (state, handle) = mdns::channel(config.mdns.clone(), Instant::now());
     sources.push(Arc::new(handle));
     Ok((behaviour, Some(state)))

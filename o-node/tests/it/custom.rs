@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures::StreamExt as _;
 use o_address::TransportAddr;
 use o_core::{
     CallError, DenyReason, DialError, Direction, Event, NetworkId, Node as _, Stage, StartError,

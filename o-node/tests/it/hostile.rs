@@ -366,3 +366,28 @@ async fn a_dial_that_nobody_waits_for_leaves_no_connection() {
     }
     stop([client]).await;
 }
+
+#[tokio::test]
+async fn a_peer_that_never_closes_holds_up_no_stop() {
+    let mute = RawPeer::speaking(CALLS).await;
+    let there = mute.address.clone();
+    let client = start(quiet().client()).await;
+    let words = Words {
+        bytes: hello(),
+        hold: true,
+    };
+    let talk = async {
+        soon(client.connect(&there)).await.unwrap();
+        let begun = Instant::now();
+        stop([client]).await;
+        assert!(
+            begun.elapsed() < Duration::from_secs(4),
+            "{:?}",
+            begun.elapsed()
+        );
+    };
+    tokio::select! {
+        _ = mute.answer_with(words) => unreachable!(),
+        () = talk => {}
+    }
+}

@@ -302,9 +302,9 @@ async fn events_tell_a_nodes_life() {
     soon(node.start()).await.unwrap();
     let address_of = only_address(&node);
     node.host(adder("o://math/adder")).unwrap();
-    let announced = |event: &Event| matches!(event, Event::Withdrawn(_));
+    let withdrawn = |event: &Event| matches!(event, Event::Withdrawn(_));
     assert!(node.unhost(&address("o://math/adder")));
-    watch.until("withdrawn", announced).await;
+    watch.until("withdrawn", withdrawn).await;
     stop([node.clone()]).await;
     let mut watched = Watch::new(&node);
     soon(node.start()).await.unwrap();
@@ -408,4 +408,18 @@ async fn a_node_whose_last_handle_goes_ends_by_itself() {
     })
     .await;
     stop([client]).await;
+}
+
+#[tokio::test]
+async fn events_end_with_the_node() {
+    use futures::StreamExt as _;
+    let node = start(quiet()).await;
+    let events = node.events();
+    soon(node.stop()).await.unwrap();
+    soon(node.start()).await.unwrap();
+    // It still runs; what it told so far comes first.
+    drop(node);
+    let told = soon(events.collect::<Vec<_>>()).await;
+    let starts = |event: &&Result<Event, _>| **event == Ok(Event::State(NodeState::Starting));
+    assert_eq!(told.iter().filter(starts).count(), 1);
 }

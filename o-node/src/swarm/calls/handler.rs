@@ -41,7 +41,11 @@ pub(crate) enum Mode {
 /// What the behaviour learns from a connection.
 #[derive(Debug)]
 pub(crate) enum HandlerEvent {
-    Opened { session: SessionHandle, remote: Multiaddr, direction: Direction },
+    Opened {
+        session: SessionHandle,
+        remote: Multiaddr,
+        direction: Direction,
+    },
     Ended(SessionEnd),
     Unsupported,
     Refused,
@@ -68,17 +72,28 @@ pub(crate) struct Handler {
 
 impl fmt::Debug for Handler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handler").field("peer", &self.peer).field("mode", &self.mode).finish_non_exhaustive()
+        f.debug_struct("Handler")
+            .field("peer", &self.peer)
+            .field("mode", &self.mode)
+            .finish_non_exhaustive()
     }
 }
 
 impl Handler {
     pub(super) fn new(shared: Arc<Shared>, peer: PeerId, remote: Multiaddr, mode: Mode) -> Self {
         let request = matches!(mode, Mode::Open);
-        let patience = matches!(mode, Mode::Refuse(_))
-            .then(|| tokio::time::sleep(REFUSE_TIME).boxed());
+        let patience =
+            matches!(mode, Mode::Refuse(_)).then(|| tokio::time::sleep(REFUSE_TIME).boxed());
         let talk = Talk::Waiting(patience);
-        Self { shared, peer, remote, mode, request, talk, events: VecDeque::new() }
+        Self {
+            shared,
+            peer,
+            remote,
+            mode,
+            request,
+            talk,
+            events: VecDeque::new(),
+        }
     }
 
     fn begin(&mut self, stream: Stream, side: Side) {
@@ -107,7 +122,11 @@ impl Handler {
         );
         self.talk = Talk::Session(Box::new(driver));
         let remote = self.remote.clone();
-        self.events.push_back(HandlerEvent::Opened { session, remote, direction });
+        self.events.push_back(HandlerEvent::Opened {
+            session,
+            remote,
+            direction,
+        });
     }
 
     fn poll_talk(&mut self, cx: &mut Context<'_>) -> Poll<HandlerEvent> {
@@ -158,7 +177,8 @@ impl ConnectionHandler for Handler {
         if let Some(event) = self.events.pop_front() {
             return Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(event));
         }
-        self.poll_talk(cx).map(ConnectionHandlerEvent::NotifyBehaviour)
+        self.poll_talk(cx)
+            .map(ConnectionHandlerEvent::NotifyBehaviour)
     }
 
     fn on_behaviour_event(&mut self, event: Infallible) {
@@ -183,7 +203,8 @@ impl ConnectionHandler for Handler {
                     self.events.push_back(HandlerEvent::Unsupported);
                 } else {
                     let reason = failed.error.to_string();
-                    self.events.push_back(HandlerEvent::Ended(SessionEnd::Lost { reason }));
+                    self.events
+                        .push_back(HandlerEvent::Ended(SessionEnd::Lost { reason }));
                 }
                 self.talk = Talk::Over;
             }
