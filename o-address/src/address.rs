@@ -5,15 +5,17 @@ mod grammar;
 #[cfg(test)]
 mod tests;
 
-use std::cmp::Ordering;
-use std::fmt;
-use std::hash::{Hash, Hasher};
-use std::str::FromStr;
-use std::sync::Arc;
-
-use crate::PeerId;
+use std::{
+    cmp::Ordering,
+    fmt,
+    hash::{Hash, Hasher},
+    str::FromStr,
+    sync::Arc,
+};
 
 pub use error::AddressError;
+
+use crate::PeerId;
 
 const SCHEME: &str = "o://";
 const PROTOCOL_PREFIX: &str = "/o/";

@@ -4,10 +4,12 @@ mod error;
 #[cfg(test)]
 mod tests;
 
-use std::cmp::Ordering;
-use std::fmt;
-use std::hash::{Hash, Hasher};
-use std::str::FromStr;
+use std::{
+    cmp::Ordering,
+    fmt,
+    hash::{Hash, Hasher},
+    str::FromStr,
+};
 
 pub use error::PeerIdError;
 

@@ -1,12 +1,11 @@
 //! Serialization of every type as its text.
 
-use std::error::Error;
-use std::fmt;
-use std::marker::PhantomData;
-use std::str::FromStr;
+use std::{error::Error, fmt, marker::PhantomData, str::FromStr};
 
-use ::serde::de::{self, Deserialize, Deserializer, Visitor};
-use ::serde::ser::{Serialize, Serializer};
+use ::serde::{
+    de::{self, Deserialize, Deserializer, Visitor},
+    ser::{Serialize, Serializer},
+};
 
 use crate::{Address, PeerId, TransportAddr};
 

@@ -5,13 +5,11 @@ mod label;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
-use std::str::FromStr;
-use std::sync::Arc;
-
-use crate::PeerId;
+use std::{fmt, str::FromStr, sync::Arc};
 
 pub use error::TransportAddrError;
+
+use crate::PeerId;
 
 const PEER_PREFIX: &str = "/p2p/";
 

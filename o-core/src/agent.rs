@@ -62,7 +62,13 @@ impl IncomingCall {
         body: Body,
         input: Option<BodyStream>,
     ) -> Self {
-        Self { context, method, shape, body, input }
+        Self {
+            context,
+            method,
+            shape,
+            body,
+            input,
+        }
     }
 }
 

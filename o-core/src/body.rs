@@ -49,7 +49,10 @@ pub struct Body {
 impl Body {
     /// A body of these bytes in this encoding.
     pub fn new(encoding: Encoding, bytes: impl Into<Bytes>) -> Self {
-        Self { bytes: bytes.into(), encoding }
+        Self {
+            bytes: bytes.into(),
+            encoding,
+        }
     }
 
     /// A body of raw bytes.

@@ -134,7 +134,8 @@ pub struct CallTerms {
 impl CallTerms {
     /// Time until the deadline; `None` without one, zero when it has passed.
     pub fn remaining(&self, now: Instant) -> Option<Duration> {
-        self.deadline.map(|deadline| deadline.saturating_duration_since(now))
+        self.deadline
+            .map(|deadline| deadline.saturating_duration_since(now))
     }
 
     /// The terms for a call made on behalf of a call with these: never wider.
@@ -171,7 +172,11 @@ pub struct CallContext {
 impl CallContext {
     /// A context for a call to `target` from `peer`.
     pub fn new(target: Address, peer: Option<PeerId>, terms: CallTerms) -> Self {
-        Self { target, peer, terms }
+        Self {
+            target,
+            peer,
+            terms,
+        }
     }
 }
 
@@ -206,7 +211,10 @@ impl OutgoingCall {
 
     /// One value in, a stream out.
     pub fn server_streaming(target: Address, method: impl Into<Arc<str>>, body: Body) -> Self {
-        Self { shape: Shape::Server, ..Self::unary(target, method, body) }
+        Self {
+            shape: Shape::Server,
+            ..Self::unary(target, method, body)
+        }
     }
 
     /// A stream in, one value out.
@@ -216,7 +224,11 @@ impl OutgoingCall {
         body: Body,
         input: BodyStream,
     ) -> Self {
-        Self { shape: Shape::Client, input: Some(input), ..Self::unary(target, method, body) }
+        Self {
+            shape: Shape::Client,
+            input: Some(input),
+            ..Self::unary(target, method, body)
+        }
     }
 
     /// A stream in, a stream out.
@@ -226,7 +238,11 @@ impl OutgoingCall {
         body: Body,
         input: BodyStream,
     ) -> Self {
-        Self { shape: Shape::Bidirectional, input: Some(input), ..Self::unary(target, method, body) }
+        Self {
+            shape: Shape::Bidirectional,
+            input: Some(input),
+            ..Self::unary(target, method, body)
+        }
     }
 
     /// Ends the call after `timeout` at the latest; an earlier deadline stays.
@@ -275,7 +291,11 @@ mod tests {
     fn a_call_made_on_behalf_of_another_never_outlives_it() {
         let now = Instant::now();
         let early = now + Duration::from_secs(1);
-        let terms = CallTerms { deadline: Some(early), hops_left: Some(2), ..Default::default() };
+        let terms = CallTerms {
+            deadline: Some(early),
+            hops_left: Some(2),
+            ..Default::default()
+        };
         let target: Address = "o://a".parse().unwrap();
         let context = CallContext::new(target.clone(), None, terms);
 

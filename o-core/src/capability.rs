@@ -40,7 +40,10 @@ impl Capability {
                     || found.is_ascii_digit()
                     || (at > 0 && matches!(found, '.' | '_' | '-'));
                 if !good {
-                    return Err(CapabilityError::BadCharacter { offset: offset + at, found });
+                    return Err(CapabilityError::BadCharacter {
+                        offset: offset + at,
+                        found,
+                    });
                 }
             }
             offset += segment.len() + 1;
@@ -130,10 +133,28 @@ mod tests {
         let check = |text: &str| Capability::parse(text).unwrap_err();
         assert_eq!(check(""), CapabilityError::EmptySegment { offset: 0 });
         assert_eq!(check("a//b"), CapabilityError::EmptySegment { offset: 2 });
-        assert_eq!(check("a/-b"), CapabilityError::BadCharacter { offset: 2, found: '-' });
-        assert_eq!(check("a/B"), CapabilityError::BadCharacter { offset: 2, found: 'B' });
-        assert_eq!(check("1/2/3/4/5/6/7/8/9"), CapabilityError::TooManySegments { offset: 16 });
-        assert_eq!(check(&"a".repeat(129)), CapabilityError::TooLong { length: 129 });
+        assert_eq!(
+            check("a/-b"),
+            CapabilityError::BadCharacter {
+                offset: 2,
+                found: '-'
+            }
+        );
+        assert_eq!(
+            check("a/B"),
+            CapabilityError::BadCharacter {
+                offset: 2,
+                found: 'B'
+            }
+        );
+        assert_eq!(
+            check("1/2/3/4/5/6/7/8/9"),
+            CapabilityError::TooManySegments { offset: 16 }
+        );
+        assert_eq!(
+            check(&"a".repeat(129)),
+            CapabilityError::TooLong { length: 129 }
+        );
         assert!(Capability::parse("text/summarize.v2_x-y").is_ok());
     }
 }

@@ -141,7 +141,11 @@ pub enum CallError {
 impl CallError {
     /// A failure of the method itself, not worth trying again.
     pub fn failed(message: impl Into<String>) -> Self {
-        Self::Failed { message: message.into(), retryable: false, data: Bytes::new() }
+        Self::Failed {
+            message: message.into(),
+            retryable: false,
+            data: Bytes::new(),
+        }
     }
 
     /// The stable code; `Failed` for a number that this version does not know.
@@ -215,25 +219,37 @@ impl CallError {
             Self::Unreachable { .. } => {
                 "check that the agent still runs and that its listen addresses can be dialed from here"
             }
-            Self::Refused { certain: true, .. } => "ask the operator of that node to allow this peer",
+            Self::Refused { certain: true, .. } => {
+                "ask the operator of that node to allow this peer"
+            }
             Self::Refused { .. } => {
                 "the peer closed the connection without a reason: it may refuse this peer, or run no agents"
             }
-            Self::TimedOut { .. } => "give the call more time, or ask the agent whether it is overloaded",
-            Self::Failed { retryable: true, .. } => "try again later",
+            Self::TimedOut { .. } => {
+                "give the call more time, or ask the agent whether it is overloaded"
+            }
+            Self::Failed {
+                retryable: true, ..
+            } => "try again later",
             Self::Failed { .. } => "read the message of the method",
             Self::Busy { .. } => "try again after a pause",
             Self::Cancelled => "nothing to do: the call was cancelled",
             Self::ConnectionLost { .. } => "try again if the method is safe to run twice",
             Self::UnknownMethod { .. } => "list the methods with `o describe`",
-            Self::InvalidParams { .. } => "compare the parameters with the schema that `o describe` shows",
-            Self::InvalidReply { .. } => "the agent and the caller disagree about the result's type",
+            Self::InvalidParams { .. } => {
+                "compare the parameters with the schema that `o describe` shows"
+            }
+            Self::InvalidReply { .. } => {
+                "the agent and the caller disagree about the result's type"
+            }
             Self::TooLarge { .. } => "send less at once, or stream it",
             Self::Unsupported { .. } => "the other side needs a newer version",
             Self::Protocol { .. } => "the other side runs something else, or has a bug",
             Self::ShuttingDown => "try another provider, or try again after its restart",
             Self::WrongShape { .. } => "call the method with the shape that `o describe` shows",
-            Self::Internal { .. } | Self::UnknownCode { .. } => "report it, with the logs of both sides",
+            Self::Internal { .. } | Self::UnknownCode { .. } => {
+                "report it, with the logs of both sides"
+            }
         }
     }
 }
@@ -255,7 +271,11 @@ mod tests {
 
     #[test]
     fn a_newer_peers_code_keeps_its_number() {
-        let error = CallError::UnknownCode { number: 900, message: "new".into(), retryable: true };
+        let error = CallError::UnknownCode {
+            number: 900,
+            message: "new".into(),
+            retryable: true,
+        };
         assert_eq!((error.number(), error.is_retryable()), (900, true));
     }
 }

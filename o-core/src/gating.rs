@@ -51,7 +51,13 @@ pub struct Attempt<'a> {
 impl<'a> Attempt<'a> {
     /// A direct connection of which nothing else is known yet.
     pub fn new(stage: Stage, direction: Direction) -> Self {
-        Self { stage, direction, peer: None, remote: None, relayed: false }
+        Self {
+            stage,
+            direction,
+            peer: None,
+            remote: None,
+            relayed: false,
+        }
     }
 
     /// The same, to or from `peer`.

@@ -26,7 +26,11 @@ pub struct MethodDigest {
 
 impl From<&MethodSpec> for MethodDigest {
     fn from(spec: &MethodSpec) -> Self {
-        Self { name: spec.name.clone(), shape: spec.shape, hash: spec.hash() }
+        Self {
+            name: spec.name.clone(),
+            shape: spec.shape,
+            hash: spec.hash(),
+        }
     }
 }
 
@@ -43,7 +47,10 @@ impl RecordTimes {
     /// From `now` on, for `lifetime` (whole seconds, at most [`Record::MAX_LIFETIME`]).
     pub fn starting(now: SystemTime, lifetime: Duration) -> Self {
         let lifetime = lifetime.min(Record::MAX_LIFETIME).as_secs();
-        Self { created: unix_seconds(now), lifetime: u32::try_from(lifetime).unwrap_or(u32::MAX) }
+        Self {
+            created: unix_seconds(now),
+            lifetime: u32::try_from(lifetime).unwrap_or(u32::MAX),
+        }
     }
 
     /// How old it is. Made in the future, by a clock ahead of ours, counts as made now.
@@ -59,7 +66,8 @@ impl RecordTimes {
 }
 
 fn unix_seconds(time: SystemTime) -> u64 {
-    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    time.duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
 }
 
 /// What a peer says about one of its agents. Of two, the higher sequence number holds.
@@ -108,7 +116,10 @@ pub struct SignedRecord {
 impl SignedRecord {
     /// Joins a record and the envelope that was proved to hold it.
     pub fn new_verified(record: Record, envelope: Bytes) -> Self {
-        Self { record: Arc::new(record), envelope }
+        Self {
+            record: Arc::new(record),
+            envelope,
+        }
     }
 
     /// What it says.
@@ -149,7 +160,10 @@ pub struct SignedTombstone {
 impl SignedTombstone {
     /// Joins a tombstone and the envelope that was proved to hold it.
     pub fn new_verified(tombstone: Tombstone, envelope: Bytes) -> Self {
-        Self { tombstone: Arc::new(tombstone), envelope }
+        Self {
+            tombstone: Arc::new(tombstone),
+            envelope,
+        }
     }
 
     /// What it says.
@@ -179,7 +193,10 @@ mod tests {
     #[test]
     fn a_lifetime_of_years_is_cut() {
         let made = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
-        let times = RecordTimes { created: 1_000_000, lifetime: u32::MAX };
+        let times = RecordTimes {
+            created: 1_000_000,
+            lifetime: u32::MAX,
+        };
         assert!(times.is_expired(made + Record::MAX_LIFETIME + Duration::from_secs(301)));
     }
 }

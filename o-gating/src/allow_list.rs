@@ -145,9 +145,8 @@ impl fmt::Debug for AllowList {
 mod tests {
     use o_core::Direction::{Inbound, Outbound};
 
-    use crate::test_peers::{SITUATIONS, attempt, peer};
-
     use super::*;
+    use crate::test_peers::{SITUATIONS, attempt, peer};
 
     #[test]
     fn only_a_listed_peer_is_allowed_wherever_it_is_known() -> Result<(), ListFull> {

@@ -132,9 +132,8 @@ impl fmt::Debug for BlockList {
 
 #[cfg(test)]
 mod tests {
-    use crate::test_peers::{SITUATIONS, attempt, peer};
-
     use super::*;
+    use crate::test_peers::{SITUATIONS, attempt, peer};
 
     #[test]
     fn a_blocked_peer_is_refused_wherever_it_is_known_and_nobody_else_is() -> Result<(), ListFull> {

@@ -13,14 +13,13 @@ use std::{
 
 use o_address::PeerId;
 use o_core::{Attempt, ConnectionGater, DenyReason, Direction, Stage};
+pub use relation::{Relation, RelationSet};
+pub use rule::HierarchyRule;
 
 use crate::{
     lock,
     peer_set::{ListFull, insert_bounded, sorted},
 };
-
-pub use relation::{Relation, RelationSet};
-pub use rule::HierarchyRule;
 
 /// Allows what its [`HierarchyRule`] says of a peer's place in the hierarchy.
 ///

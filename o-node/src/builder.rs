@@ -145,7 +145,7 @@ impl NodeBuilder {
     /// The node, running.
     ///
     /// # Errors
-    /// What `build` and [`Node::start`] return.
+    /// What `build` and [`o_core::Node::start`] return.
     ///
     /// # Cancel safety
     /// Dropping the future stops what has been started.

@@ -21,6 +21,14 @@ mod route;
 mod swarm;
 mod tasks;
 
+pub use o_discovery::{MemoryDiscovery, MergedConfig};
+pub use o_gating::{AllowAll, AllowList, BlockList, GaterChain, HierarchyGater, HierarchyRule};
+pub use o_protocol::{
+    AgentDescription, Call, CallerExt, MethodDescription, Methods, NodeDescription, OrFailed,
+    TranscodeError, TypedStream, transcode,
+};
+pub use o_transport::{Identity, IdentityConfig, KeyError, KeyFile, KeySource, Keypair, Seed};
+
 #[cfg(feature = "kad")]
 pub use crate::config::NodeDhtConfig;
 pub use crate::{
@@ -30,10 +38,3 @@ pub use crate::{
     hosting::{HostError, Hosting},
     node::{Node, PeerCaller},
 };
-pub use o_gating::{AllowAll, AllowList, BlockList, GaterChain, HierarchyGater, HierarchyRule};
-pub use o_discovery::{MemoryDiscovery, MergedConfig};
-pub use o_protocol::{
-    AgentDescription, Call, CallerExt, MethodDescription, Methods, NodeDescription, OrFailed,
-    TranscodeError, TypedStream, transcode,
-};
-pub use o_transport::{Identity, IdentityConfig, KeyError, KeyFile, KeySource, Keypair, Seed};

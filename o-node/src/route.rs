@@ -5,7 +5,9 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use futures::StreamExt;
 use o_address::{Address, TransportAddr};
-use o_core::{CallError, DialError, Direction, DiscoveryError, Query, ResolveError, Resolver, Route, Source};
+use o_core::{
+    CallError, DialError, Direction, DiscoveryError, Query, ResolveError, Resolver, Route, Source,
+};
 use o_pool::AcquireError;
 
 use crate::{

@@ -53,7 +53,9 @@ fn state_machines(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(1));
     group.bench_function("unary echo 100 B, both ends", |bencher| {
         bencher.iter(|| {
-            let id = client.open(header.clone(), params.clone(), true, now).unwrap();
+            let id = client
+                .open(header.clone(), params.clone(), true, now)
+                .unwrap();
             deliver(&mut client, &mut server, &mut wire, now);
             while let Some(notice) = server.poll_notice() {
                 if let Notice::Incoming(id) = notice {
@@ -92,22 +94,40 @@ fn pair() -> SessionHandle {
     let (left, right) = tokio::io::duplex(1 << 20);
     let hello = || Hello::new(NetworkId::default());
     let config = SessionConfig::default;
-    let (client, driver) =
-        connect(left.compat(), Side::Dialer, config(), hello(), None, Arc::new(Echo));
+    let (client, driver) = connect(
+        left.compat(),
+        Side::Dialer,
+        config(),
+        hello(),
+        None,
+        Arc::new(Echo),
+    );
     tokio::spawn(driver);
-    let (_, driver) =
-        connect(right.compat(), Side::Listener, config(), hello(), None, Arc::new(Echo));
+    let (_, driver) = connect(
+        right.compat(),
+        Side::Listener,
+        config(),
+        hello(),
+        None,
+        Arc::new(Echo),
+    );
     tokio::spawn(driver);
     client
 }
 
 async fn echo(session: &SessionHandle, target: &Address) -> Reply {
     let body = Body::raw(Bytes::from_static(BODY));
-    session.call(OutgoingCall::unary(target.clone(), "echo", body)).await.unwrap()
+    session
+        .call(OutgoingCall::unary(target.clone(), "echo", body))
+        .await
+        .unwrap()
 }
 
 fn drivers(criterion: &mut Criterion) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
     let target: Address = "o://bench/echo".parse().unwrap();
     let session = runtime.block_on(async {
         let session = pair();

@@ -15,7 +15,7 @@
 //! - NaN and the infinities are refused.
 //!
 //! Types that serialize in another way for people (IP addresses, UUIDs) are text in JSON and may be
-//! bytes in CBOR; [`transcode`] cannot know that.
+//! bytes in CBOR; [`transcode()`] cannot know that.
 
 mod adapt;
 mod blob;

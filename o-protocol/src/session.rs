@@ -5,6 +5,7 @@
 
 mod config;
 mod flow;
+mod outgoing;
 mod receive;
 mod schedule;
 #[cfg(test)]
@@ -153,6 +154,8 @@ struct Call {
     outbox: Outbox,
     /// The parameters are complete and the owner was told.
     announced: bool,
+    /// Bytes of parameters that were handed out; their handler holds them, so they stay counted.
+    accepted: usize,
     /// Ours: the other side has ended it.
     settled: bool,
 }
@@ -177,9 +180,16 @@ pub struct Session {
     unsent: BTreeSet<u64>,
     deadlines: BTreeSet<(Instant, u64)>,
     buffered: usize,
+    /// Bytes that wait in all outboxes.
+    outgoing: usize,
+    /// Calls whose producers wait for `outgoing` to fall.
+    held: BTreeSet<u64>,
     notices: VecDeque<Notice>,
     leaving: bool,
     peer_leaving: bool,
+    /// After the other side's goodbye: when to look whether it still has to end the stream, and whether
+    /// calls ran at the last look.
+    leave: Option<(Instant, bool)>,
     end: Option<SessionEnd>,
     opened: Instant,
     last_received: Instant,
@@ -195,6 +205,7 @@ impl Session {
         let config = SessionConfig {
             max_frame: hello.max_frame,
             initial_credit: hello.initial_credit,
+            max_outgoing: config.max_outgoing.max(config.send_buffer),
             ..config
         };
         let mut session = Self {
@@ -212,9 +223,12 @@ impl Session {
             unsent: BTreeSet::new(),
             deadlines: BTreeSet::new(),
             buffered: 0,
+            outgoing: 0,
+            held: BTreeSet::new(),
             notices: VecDeque::new(),
             leaving: false,
             peer_leaving: false,
+            leave: None,
             end: None,
             opened: now,
             last_received: now,
@@ -258,7 +272,7 @@ impl Session {
     /// Opens a call. `ended`: no items follow the parameters.
     ///
     /// # Errors
-    /// `Busy` at the limit of calls, `ShuttingDown` after a goodbye, `TooLarge`, `TimedOut` for a
+    /// `Busy` at the limit of calls and of bytes that wait to be sent, `ShuttingDown` after a goodbye, `TooLarge`, `TimedOut` for a
     /// deadline that has passed, and what ended the session if it is over.
     pub fn open(
         &mut self,
@@ -267,6 +281,51 @@ impl Session {
         ended: bool,
         now: Instant,
     ) -> Result<CallId, CallError> {
+        self.may_open(&header, params.len(), now)?;
+        let encoded = header.encode(now);
+        if encoded.len() > MAX_HEADER {
+            let what = format!(
+                "a call header of {} bytes, over {MAX_HEADER}",
+                encoded.len()
+            );
+            return Err(CallError::TooLarge { what });
+        }
+
+        let id = self.next_id;
+        self.next_id += 2;
+        let priority = header.terms.priority;
+        let mut outbox = Outbox::new(self.peer_credit());
+        outbox.push(Outgoing {
+            kind: Kind::Call,
+            header: encoded,
+            body: params,
+            flags: if ended { FLAG_END } else { 0 },
+            begun: false,
+        });
+        outbox.scheduled = true;
+        self.outgoing = self.outgoing.saturating_add(outbox.queued);
+        if let Some(deadline) = header.terms.deadline {
+            self.deadlines.insert((deadline, id));
+        }
+        let inbox = Inbox::new(self.config.initial_credit.into());
+        let call = Call {
+            ours: true,
+            header,
+            opened: now,
+            inbox,
+            outbox,
+            announced: true,
+            accepted: 0,
+            settled: false,
+        };
+        self.calls.insert(id, call);
+        self.our_calls += 1;
+        self.schedule.push(priority, id);
+        self.unsent.insert(id);
+        Ok(CallId(id))
+    }
+
+    fn may_open(&self, header: &CallHeader, length: usize, now: Instant) -> Result<(), CallError> {
         if let Some(end) = &self.end {
             return Err(end.as_call_error());
         }
@@ -292,48 +351,13 @@ impl Session {
                 reason: format!("{limit} calls on this connection"),
             });
         }
-        if params.len() > self.config.max_body {
+        if self.is_outgoing_full() {
+            return Err(self.outgoing_busy());
+        }
+        if length > self.config.max_body {
             return Err(self.body_too_large());
         }
-        let encoded = header.encode(now);
-        if encoded.len() > MAX_HEADER {
-            let what = format!(
-                "a call header of {} bytes, over {MAX_HEADER}",
-                encoded.len()
-            );
-            return Err(CallError::TooLarge { what });
-        }
-
-        let id = self.next_id;
-        self.next_id += 2;
-        let priority = header.terms.priority;
-        let mut outbox = Outbox::new(self.peer_credit());
-        outbox.push(Outgoing {
-            kind: Kind::Call,
-            header: encoded,
-            body: params,
-            flags: if ended { FLAG_END } else { 0 },
-            begun: false,
-        });
-        outbox.scheduled = true;
-        if let Some(deadline) = header.terms.deadline {
-            self.deadlines.insert((deadline, id));
-        }
-        let inbox = Inbox::new(self.config.initial_credit.into());
-        let call = Call {
-            ours: true,
-            header,
-            opened: now,
-            inbox,
-            outbox,
-            announced: true,
-            settled: false,
-        };
-        self.calls.insert(id, call);
-        self.our_calls += 1;
-        self.schedule.push(priority, id);
-        self.unsent.insert(id);
-        Ok(CallId(id))
+        Ok(())
     }
 
     /// The header and parameters of a call that was announced by [`Notice::Incoming`]; once.
@@ -343,7 +367,7 @@ impl Session {
             .get_mut(&id.0)
             .filter(|call| !call.ours && call.announced)?;
         let (body, length) = call.inbox.pop()?;
-        self.buffered = self.buffered.saturating_sub(length);
+        call.accepted = length;
         let header = call.header.clone();
         self.return_credit(id.0);
         Some((header, body))
@@ -427,6 +451,11 @@ impl Session {
         }
     }
 
+    /// Whether a goodbye was said from this side.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving
+    }
+
     /// Whether a goodbye was said from this side and no call is left. After a goodbye of the other
     /// side's it is for that side to end the stream: calls that it opened before may still come.
     pub fn is_drained(&self) -> bool {
@@ -481,12 +510,14 @@ impl Session {
         if std::mem::take(&mut call.outbox.scheduled) {
             self.schedule.remove(call.header.terms.priority, id);
         }
-        call.outbox.clear();
+        let freed = call.outbox.clear();
         self.unsent.remove(&id);
+        self.held.remove(&id);
         self.notices.push_back(Notice::Readable(CallId(id)));
         if call.outbox.held {
             self.notices.push_back(Notice::Writable(CallId(id)));
         }
+        self.release(freed);
     }
 
     /// A call of theirs has ended.
@@ -502,8 +533,10 @@ impl Session {
         let Some(mut call) = self.calls.remove(&id) else {
             return;
         };
-        self.buffered = self.buffered.saturating_sub(call.inbox.clear());
+        let received = call.inbox.clear().saturating_add(call.accepted);
+        self.buffered = self.buffered.saturating_sub(received);
         self.unsent.remove(&id);
+        self.held.remove(&id);
         if let Some(deadline) = call.header.terms.deadline {
             self.deadlines.remove(&(deadline, id));
         }
@@ -515,9 +548,7 @@ impl Session {
             true => {}
             false => self.their_calls = self.their_calls.saturating_sub(1),
         }
-        if self.active_calls() == 0 {
-            self.pinged = None;
-        }
+        self.release(call.outbox.clear());
     }
 
     /// Ends a call of theirs with an error at once, dropping what was queued for it.

@@ -31,7 +31,7 @@ fn check(sh: &Shell) -> anyhow::Result<Vec<String>> {
                 if !forbidden.is_empty() {
                     let tree = cmd!(
                         sh,
-                        "cargo tree --locked --package {krate} {features...} --edges normal,build --prefix none"
+                        "cargo tree --locked --package {krate} {features...} --target all --edges normal,build --prefix none"
                     );
                     findings.extend(reached(rule, forbidden, &tree.quiet().read()?));
                 }

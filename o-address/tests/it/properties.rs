@@ -1,8 +1,7 @@
 //! Properties of random values: parsing undoes printing, names form a tree, no text causes a panic.
 
 use o_address::{Address, AddressError, PeerId, TransportAddr};
-use proptest::collection::vec;
-use proptest::prelude::*;
+use proptest::{collection::vec, prelude::*};
 
 use crate::strategies::{address, name, near_miss, peer, peer_bytes, place, segment};
 

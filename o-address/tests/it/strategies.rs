@@ -1,8 +1,7 @@
 //! Random values of every type, made from the grammar and not by the crate's own operations where that is possible.
 
 use o_address::{Address, PeerId, TransportAddr};
-use proptest::collection::vec;
-use proptest::prelude::*;
+use proptest::{collection::vec, prelude::*};
 
 /// A segment, with those of the grammar's edges (dots, the longest) among them.
 pub(crate) fn segment() -> impl Strategy<Value = String> {

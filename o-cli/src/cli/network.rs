@@ -14,7 +14,7 @@ pub(crate) struct NetworkArgs {
     /// Ask only the node at this address; nothing is searched
     #[arg(long, value_name = "MULTIADDR", conflicts_with_all = ["bootstrap", "lan", "public"])]
     pub(crate) peer: Option<TransportAddr>,
-    /// A node that knows others, ending in /p2p/<peer id>; can be repeated, or separated by commas
+    /// A node that knows others, ending in /p2p/PEER_ID; can be repeated, or separated by commas
     /// [env: O_BOOTSTRAP]
     #[arg(long, value_name = "MULTIADDR", value_delimiter = ',')]
     pub(crate) bootstrap: Vec<TransportAddr>,

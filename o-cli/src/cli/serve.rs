@@ -34,7 +34,7 @@ pub(crate) struct ServeArgs {
     /// A method and the program that answers it; can be repeated
     #[arg(long, short = 'm', value_name = "NAME=COMMAND")]
     pub(crate) method: Vec<MethodArg>,
-    /// Join the network through this node, the parent; it must end in /p2p/<peer id>
+    /// Join the network through this node, the parent; it must end in /p2p/PEER_ID
     #[arg(long, value_name = "MULTIADDR", help_heading = "Network")]
     pub(crate) parent: Option<TransportAddr>,
     #[command(flatten)]
@@ -57,7 +57,7 @@ pub(crate) struct SettingsArgs {
         help_heading = "Network"
     )]
     pub(crate) listen: Vec<TransportAddr>,
-    /// A node that knows others, ending in /p2p/<peer id>; can be repeated, or separated by commas.
+    /// A node that knows others, ending in /p2p/PEER_ID; can be repeated, or separated by commas.
     /// By default the other nodes of this user on this machine [env: O_BOOTSTRAP]
     #[arg(
         long,
@@ -72,7 +72,7 @@ pub(crate) struct SettingsArgs {
     #[command(flatten)]
     pub(crate) preset: PresetArgs,
     /// Use the key in this file, made if it is not there. By default
-    /// $XDG_DATA_HOME/o/keys/<address>.key [env: O_KEY]
+    /// $XDG_DATA_HOME/o/keys/ADDRESS.key [env: O_KEY]
     #[arg(long, value_name = "FILE", help_heading = "Identity and access")]
     pub(crate) key: Option<PathBuf>,
     /// Use the key of this seed, which whoever knows it has too [env: O_SEED]

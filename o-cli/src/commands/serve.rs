@@ -102,7 +102,7 @@ fn builder(
     if let Some(parent) = &args.parent {
         if parent.peer_id().is_none() {
             let hint = "without it nobody knows which node is meant";
-            return Err(Failure::usage("--parent must end in /p2p/<peer id>").hint(hint));
+            return Err(Failure::usage("--parent must end in /p2p/PEER_ID").hint(hint));
         }
         config.bootstrap.insert(0, parent.clone());
     }

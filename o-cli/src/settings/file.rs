@@ -29,7 +29,7 @@ struct FileConfig {
     /// Where `o serve` listens, as multiaddrs.
     #[schemars(with = "Option<Vec<String>>")]
     listen: Option<Vec<TransportAddr>>,
-    /// Nodes that know others, as multiaddrs that end in /p2p/<peer id>.
+    /// Nodes that know others, as multiaddrs that end in /p2p/PEER_ID.
     #[schemars(with = "Option<Vec<String>>")]
     bootstrap: Option<Vec<TransportAddr>>,
     /// The key file of `o serve`. Default: one for each address.

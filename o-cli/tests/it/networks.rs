@@ -3,7 +3,6 @@
 use std::os::unix::fs::PermissionsExt;
 
 use rustix::process::Signal;
-
 use serde_json::Value;
 
 use crate::support::{User, until};

@@ -4,12 +4,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::prelude::*;
 
+use super::*;
 use crate::{
     AllowList, BlockList,
     test_peers::{SITUATIONS, attempt, peer},
 };
-
-use super::*;
 
 /// Always says the same and counts how often it is asked.
 #[derive(Debug)]

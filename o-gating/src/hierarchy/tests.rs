@@ -5,9 +5,8 @@ use o_core::{
     Stage::{Established, Pending},
 };
 
-use crate::test_peers::{SITUATIONS, attempt, peer};
-
 use super::*;
+use crate::test_peers::{SITUATIONS, attempt, peer};
 
 const LEADER: u8 = 1;
 const PARENT: u8 = 2;

@@ -2,9 +2,8 @@
 
 use std::thread;
 
-use crate::test_peers::peer;
-
 use super::*;
+use crate::test_peers::peer;
 
 #[test]
 fn insert_and_remove_say_what_changed() {

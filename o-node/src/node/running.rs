@@ -370,7 +370,11 @@ async fn admit(outside: Arc<Outside>, pool: Pool<NodeDialer>, connection: Arc<dy
         .peer(&peer)
         .remote(&remote);
     let allowed = outside.gater.allow(&attempt);
-    let patience = if allowed.is_ok() { ADMIT_TIME } else { REFUSE_TIME };
+    let patience = if allowed.is_ok() {
+        ADMIT_TIME
+    } else {
+        REFUSE_TIME
+    };
     let substream = match tokio::time::timeout(patience, connection.accept()).await {
         Ok(Ok(substream)) => substream,
         Ok(Err(error)) => {

@@ -4,12 +4,13 @@ use std::time::{Duration, Instant};
 
 use o_address::TransportAddr;
 use o_core::{CallError, DialError};
+use o_discovery::MemoryDiscovery;
 use o_node::{CallerExt as _, Keypair, Node, Preset};
 use o_protocol::Call;
 
 use crate::support::{
-    Ask as _, Watch, adder, address, by_capability, connect, found, knowing, local, only_address,
-    quiet, soon, start, stop, within, without_table,
+    Ask as _, Watch, adder, address, by_capability, connect, found, in_directory, knowing, local,
+    only_address, quiet, soon, start, stop, within, without_table,
 };
 
 /// Nobody listens there: a port that was free a moment ago.
@@ -277,8 +278,9 @@ async fn both_dial_each_other_at_once_and_calls_go_both_ways() {
 
 #[tokio::test]
 async fn an_idle_connection_goes_and_the_next_call_dials_again() {
-    let server = start(quiet().host(adder("o://math/adder"))).await;
-    let client = knowing(quiet().client(), &server).pool(|pool| {
+    let directory = MemoryDiscovery::default();
+    let server = in_directory(&directory, quiet().host(adder("o://math/adder"))).await;
+    let client = quiet().client().discovery(directory).pool(|pool| {
         pool.idle_timeout = Duration::from_millis(200);
         pool.poll_interval = Duration::from_millis(50);
     });
@@ -295,8 +297,9 @@ async fn an_idle_connection_goes_and_the_next_call_dials_again() {
 #[tokio::test]
 async fn a_call_keeps_its_connection_from_being_idle() {
     let worker = crate::worker::Worker::new();
-    let server = start(quiet().host(worker.at("o://far/worker"))).await;
-    let client = knowing(quiet().client(), &server).pool(|pool| {
+    let directory = MemoryDiscovery::default();
+    let server = in_directory(&directory, quiet().host(worker.at("o://far/worker"))).await;
+    let client = quiet().client().discovery(directory).pool(|pool| {
         pool.idle_timeout = Duration::from_millis(50);
         pool.poll_interval = Duration::from_millis(10);
     });

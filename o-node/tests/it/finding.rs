@@ -11,11 +11,11 @@ use o_core::{
     SignedTombstone, Source,
 };
 use o_discovery::MemoryDiscovery;
-use o_node::{CallerExt as _, Hosting, Keypair, Methods, Node, NodeBuilder, Preset};
+use o_node::{CallerExt as _, Hosting, Keypair, Methods, Node, Preset};
 
 use crate::support::{
-    LIMIT, Watch, adder, address, by_capability, by_name, connect, found, knowing, local,
-    only_address, quiet, soon, start, stop, within, without_table,
+    LIMIT, Watch, adder, address, by_capability, by_name, connect, found, in_directory, knowing,
+    local, only_address, quiet, soon, start, stop, within, without_table,
 };
 
 const CLOCK: &str = "o://office/clock";
@@ -37,15 +37,6 @@ async fn announced(watch: &mut Watch) {
     watch
         .until("announced", |event| matches!(event, Event::Announced(_)))
         .await;
-}
-
-/// A node whose announcements are in the directory.
-async fn in_directory(directory: &MemoryDiscovery, builder: NodeBuilder) -> Node {
-    let node = builder.discovery(directory.clone()).build().unwrap();
-    let mut watch = Watch::new(&node);
-    soon(o_core::Node::start(&node)).await.unwrap();
-    announced(&mut watch).await;
-    node
 }
 
 #[tokio::test]
@@ -330,8 +321,10 @@ async fn what_is_no_longer_hosted_is_withdrawn_and_what_is_new_is_announced() {
 #[tokio::test]
 async fn records_are_announced_again_before_they_expire() {
     let directory = MemoryDiscovery::default();
-    let short =
-        |config: &mut o_node::NodeConfig| config.node.record_lifetime = Duration::from_secs(1);
+    // The shortest there is; announced again after half of it.
+    let short = |config: &mut o_node::NodeConfig| {
+        config.node.record_lifetime = Duration::from_secs(10);
+    };
     let server = in_directory(
         &directory,
         quiet().configure(short).host(named(CLOCK, "it")),
@@ -348,11 +341,60 @@ async fn records_are_announced_again_before_they_expire() {
     };
     let first = sequence().await;
     let mut watch = Watch::new(&server);
-    for _ in 0..2 {
-        announced(&mut watch).await;
-    }
+    within(Duration::from_secs(9), announced(&mut watch)).await;
     assert!(sequence().await > first);
     stop([server]).await;
+}
+
+#[tokio::test]
+async fn a_name_is_not_taken_over_by_connecting() {
+    let directory = MemoryDiscovery::default();
+    let server = in_directory(&directory, quiet().host(named(CLOCK, "it"))).await;
+    let client = start(quiet().discovery(directory.clone())).await;
+    assert_eq!(who(&client, &address(CLOCK)).await.as_deref(), Ok("it"));
+    // Another key, the same name: said in its HELLO, announced nowhere.
+    let mut watch = Watch::new(&client);
+    let impostor = start(knowing(quiet().host(named(CLOCK, "impostor")), &client)).await;
+    let peer = impostor.peer_id();
+    let came = |event: &Event| matches!(event, Event::Connected { peer: p, .. } if *p == peer);
+    watch.until("the impostor connects", came).await;
+    connect(&impostor, &client).await;
+    for _ in 0..5 {
+        assert_eq!(who(&client, &address(CLOCK)).await.as_deref(), Ok("it"));
+    }
+    // Who wants that one says so.
+    let pinned = address(CLOCK).pinned(peer);
+    assert_eq!(who(&client, &pinned).await.as_deref(), Ok("impostor"));
+    stop([impostor, client, server]).await;
+}
+
+#[tokio::test]
+async fn a_bootstrap_peer_that_comes_back_is_connected_to_again() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let fixed = format!("/ip4/127.0.0.1/tcp/{free}").parse().unwrap();
+    let server = start(quiet().configure(|config| config.listen = vec![fixed])).await;
+    // It listens nowhere: only its own connection leads to it.
+    let client = start(knowing(quiet().client().host(named(CLOCK, "it")), &server)).await;
+    for _ in 0..2 {
+        let clock = address(CLOCK).pinned(client.peer_id());
+        soon(async {
+            while server
+                .call_typed::<String>(&clock, "who", &())
+                .await
+                .is_err()
+            {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await;
+        soon(o_core::Node::stop(&server)).await.unwrap();
+        soon(o_core::Node::start(&server)).await.unwrap();
+    }
+    stop([client, server]).await;
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures::{FutureExt as _, StreamExt as _, stream};
-use o_core::{CallError, Caller as _, Query, Source};
+use o_core::{CallError, Query, Source};
 use o_node::{CallerExt as _, Node};
 use o_protocol::Call;
 
@@ -13,7 +13,6 @@ use crate::{
         LIMIT, Watch, address, by_capability, found, knowing, local, quiet, soon, start, stop,
         within,
     },
-    worker::Worker,
 };
 
 const WORKER: &str = "o://far/worker";
@@ -497,7 +496,7 @@ async fn every_shape_over_tls() {
 #[cfg(feature = "tls")]
 #[tokio::test]
 async fn two_nodes_without_a_common_handshake_say_so() {
-    let server = start(quiet().host(Worker::new().at(WORKER))).await;
+    let server = start(quiet().host(crate::worker::Worker::new().at(WORKER))).await;
     let tls = |config: &mut o_node::NodeConfig| {
         config.transport.security = vec![o_transport::Security::Tls];
     };
@@ -527,14 +526,19 @@ async fn one_node_listens_on_several_transports_at_once() {
         ];
         config.listen = listen.map(|text| text.parse().unwrap()).to_vec();
     };
-    let server = start(quiet().configure(all).host(Worker::new().at(WORKER))).await;
+    let server = start(
+        quiet()
+            .configure(all)
+            .host(crate::worker::Worker::new().at(WORKER)),
+    )
+    .await;
     assert_eq!(server.listen_addresses().len(), 4);
     for listening in server.listen_addresses() {
         let client = start(quiet().configure(all).client()).await;
         soon(client.connect(&listening)).await.unwrap();
         let call =
             o_core::OutgoingCall::unary(address(WORKER), "echo", o_core::Body::json(r#""text""#));
-        let reply = soon(client.call(call)).await.unwrap();
+        let reply = soon(o_core::Caller::call(&client, call)).await.unwrap();
         assert!(
             matches!(reply, o_core::Reply::One(body) if body == o_core::Body::json(r#""text""#))
         );

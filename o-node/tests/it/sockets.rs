@@ -7,7 +7,7 @@ use o_core::{CallError, Node as _};
 use o_node::{CallerExt as _, NodeConfig};
 
 use crate::{
-    support::{address, connect, local, soon, start, until},
+    support::{address, local, soon, start, until},
     worker::Worker,
 };
 
@@ -176,7 +176,7 @@ async fn connect_two(clients: &[o_node::Node]) {
 async fn a_fixed_quic_port_is_free_as_soon_as_stop_returns() {
     let server = start(local().configure(quic).host(Worker::new().at(WORKER))).await;
     let client = start(local().configure(quic).client()).await;
-    connect(&client, &server).await;
+    crate::support::connect(&client, &server).await;
     let port = crate::support::only_address(&server)
         .without_peer()
         .unwrap();
@@ -186,7 +186,7 @@ async fn a_fixed_quic_port_is_free_as_soon_as_stop_returns() {
         config.listen = vec![port];
     });
     let again = start(again.host(Worker::new().at(WORKER))).await;
-    connect(&client, &again).await;
+    crate::support::connect(&client, &again).await;
     soon(again.stop()).await.unwrap();
     soon(client.stop()).await.unwrap();
 }

@@ -5,6 +5,7 @@ use std::{future::Future, time::Duration};
 use futures::StreamExt as _;
 use o_address::{Address, PeerId, TransportAddr};
 use o_core::{CallError, Caller, Event, EventStream, Node as _, Query};
+use o_discovery::MemoryDiscovery;
 use o_node::{Hosting, Keypair, Methods, Node, NodeBuilder, NodeConfig, Preset};
 use o_protocol::Call;
 use serde::{Serialize, de::DeserializeOwned};
@@ -177,3 +178,13 @@ pub(crate) trait Ask: Caller {
 }
 
 impl<C: Caller> Ask for C {}
+
+/// A node whose announcements are in the directory.
+pub(crate) async fn in_directory(directory: &MemoryDiscovery, builder: NodeBuilder) -> Node {
+    let node = builder.discovery(directory.clone()).build().unwrap();
+    let mut watch = Watch::new(&node);
+    soon(node.start()).await.unwrap();
+    let announced = |event: &Event| matches!(event, Event::Announced(_));
+    watch.until("announced", announced).await;
+    node
+}

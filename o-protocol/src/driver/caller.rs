@@ -48,12 +48,11 @@ impl SessionHandle {
         self.shared.status().borrow().clone()
     }
 
-    /// Whether new calls are taken, as far as is known here.
+    /// Whether new calls are taken, as far as is known here: neither side has said goodbye.
     pub fn is_open(&self) -> bool {
-        matches!(
-            self.status(),
-            SessionStatus::Opening | SessionStatus::Ready(_)
-        )
+        let status = self.status();
+        matches!(status, SessionStatus::Opening | SessionStatus::Ready(_))
+            && !self.shared.with(|session| session.is_leaving())
     }
 
     /// Calls that are open, in both directions.
@@ -124,6 +123,12 @@ impl SessionHandle {
     #[cfg(test)]
     pub(super) fn control_len(&self) -> usize {
         self.shared.with(|session| session.control_len())
+    }
+
+    /// How many bytes wait to be sent, over all calls.
+    #[cfg(test)]
+    pub(super) fn outgoing(&self) -> usize {
+        self.shared.with(|session| session.outgoing_len())
     }
 
     fn open(&self, call: OutgoingCall) -> Result<Answer, CallError> {

@@ -127,14 +127,21 @@ impl Shared {
     /// Something that a caller or handler does to the session. The driver is woken if there is
     /// something to send.
     pub(super) fn with<R>(&self, action: impl FnOnce(&mut Session) -> R) -> R {
-        let (result, waker) = {
+        self.act(|state| action(&mut state.session))
+    }
+
+    /// What was done may concern others, such as producers that waited for room.
+    fn act<R>(&self, action: impl FnOnce(&mut State) -> R) -> R {
+        let mut wake = Vec::new();
+        let (result, driver) = {
             let state = &mut *self.lock();
-            let result = action(&mut state.session);
+            let result = action(state);
+            while let Some(notice) = state.session.poll_notice() {
+                state.wake_for(notice, &self.status, &mut wake);
+            }
             (result, state.wake_driver())
         };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        wake.into_iter().chain(driver).for_each(Waker::wake);
         result
     }
 
@@ -165,45 +172,30 @@ impl Shared {
         action: impl FnOnce(&mut Session) -> Option<R>,
         slot: impl FnOnce(&mut Waiting) -> &mut Option<Waker>,
     ) -> Option<R> {
-        let (result, waker) = {
-            let state = &mut *self.lock();
+        self.act(|state| {
             let result = action(&mut state.session);
             if result.is_none() {
                 set(slot(state.waiting.entry(id).or_default()), cx);
             }
-            (result, state.wake_driver())
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-        result
+            result
+        })
     }
 
     /// The caller does not wait for this call any more.
     pub(super) fn forget(&self, id: CallId, action: impl FnOnce(&mut Session)) {
-        let waker = {
-            let state = &mut *self.lock();
+        self.act(|state| {
             state.waiting.remove(&id);
             action(&mut state.session);
-            state.wake_driver()
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        });
     }
 
     /// The handler of this call has ended. Whoever still reads its input is told by
     /// [`Notice::Gone`] once the answer is out.
     pub(super) fn served(&self, action: impl FnOnce(&mut Session)) {
-        let waker = {
-            let state = &mut *self.lock();
+        self.act(|state| {
             state.serving = state.serving.saturating_sub(1);
             action(&mut state.session);
-            state.wake_driver()
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        });
     }
 
     /// Ends the session from this side; the driver then sends its last bytes.

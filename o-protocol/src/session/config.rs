@@ -29,13 +29,18 @@ pub struct SessionConfig {
     pub initial_credit: u32,
     /// Largest body, in bytes. Default 16 MiB.
     pub max_body: usize,
-    /// Received bodies that nobody has taken yet, over all calls, in bytes, 64 more for each item. A
-    /// call that would exceed it ends: with `busy` if its method has not begun, with `too_large`
+    /// Received bodies that nobody has taken yet and parameters of calls that are being answered, over
+    /// all calls, in bytes, 64 more for each item. A call that would exceed it ends: with `busy` if its method has not begun, with `too_large`
     /// otherwise. Default 32 MiB.
     pub max_buffered: usize,
     /// Bytes that one call may have waiting to be sent before its producer is held, 64 more for each
     /// item. One body more than this may wait. Default 256 KiB.
     pub send_buffer: usize,
+    /// Bytes that all calls together may have waiting to be sent, 64 more for each item. Above it new
+    /// calls of both sides end with `busy` and producers are held until an eighth of it is free, but
+    /// a call with nothing waiting may always queue 64 KiB. One body more than this and those 64 KiB
+    /// for each call may wait. At least `send_buffer`. Default 32 MiB.
+    pub max_outgoing: usize,
     /// Bytes of control frames that may wait to be sent, most of them answers to the other side's;
     /// beyond it nothing is read. Default 64 KiB.
     pub max_control: usize,
@@ -59,6 +64,7 @@ impl Default for SessionConfig {
             max_body: 16 * 1024 * 1024,
             max_buffered: 32 * 1024 * 1024,
             send_buffer: 256 * 1024,
+            max_outgoing: 32 * 1024 * 1024,
             max_control: 64 * 1024,
             hello_timeout: Duration::from_secs(10),
             ping_after: Duration::from_secs(15),

@@ -84,10 +84,10 @@ impl Outbox {
         })
     }
 
-    /// Drops what has not been sent.
-    pub(super) fn clear(&mut self) {
+    /// Drops what has not been sent; returns how many bytes that frees.
+    pub(super) fn clear(&mut self) -> usize {
         self.queue.clear();
-        self.queued = 0;
+        std::mem::take(&mut self.queued)
     }
 
     /// The next piece, as far as credit and the other side's frame limit allow.

@@ -1,6 +1,6 @@
 //! What each kind of frame does to a session.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use o_core::{CallError, ErrorCode};
@@ -15,6 +15,11 @@ use crate::{
         self, CallHeader, ErrorContext, Goodbye, HeaderError, Hello, MAX_ERROR_DATA, MAX_HEADER,
     },
 };
+
+/// How long a side that said goodbye is given to end the stream when no calls are open: what it asks
+/// for, within these.
+pub(super) const MIN_DRAIN: Duration = Duration::from_secs(1);
+const MAX_DRAIN: Duration = Duration::from_secs(30);
 
 impl Session {
     /// Takes in one frame. What it breaks ends the session, with a goodbye that says why.
@@ -47,7 +52,7 @@ impl Session {
                 }
                 Ok(())
             }
-            Kind::Goodbye => self.on_goodbye(frame),
+            Kind::Goodbye => self.on_goodbye(frame, now),
         };
         if let Err(error) = done {
             self.violated(&error.to_string());
@@ -139,6 +144,10 @@ impl Session {
             self.send_error(id, &CallError::Busy { reason });
             return Ok(());
         }
+        if self.is_outgoing_full() {
+            self.send_error(id, &self.outgoing_busy());
+            return Ok(());
+        }
         if let Some(deadline) = header.terms.deadline {
             self.deadlines.insert((deadline, id));
         }
@@ -149,6 +158,7 @@ impl Session {
             inbox: Inbox::new(self.config.initial_credit.into()),
             outbox: Outbox::new(self.peer_credit()),
             announced: false,
+            accepted: 0,
             settled: false,
         };
         self.calls.insert(id, call);
@@ -300,7 +310,7 @@ impl Session {
         Ok(())
     }
 
-    fn on_goodbye(&mut self, frame: &Frame<'_>) -> Result<(), HeaderError> {
+    fn on_goodbye(&mut self, frame: &Frame<'_>, now: Instant) -> Result<(), HeaderError> {
         let goodbye = Goodbye::decode(frame.header)?;
         let reason = goodbye.message;
         match ErrorCode::from_number(goodbye.code) {
@@ -312,7 +322,11 @@ impl Session {
             }
             Some(ErrorCode::Protocol) => self.close(SessionEnd::Protocol { reason }),
             _ => {
-                self.peer_leaving = true;
+                if !self.peer_leaving {
+                    self.peer_leaving = true;
+                    let wait = goodbye.drain.clamp(MIN_DRAIN, MAX_DRAIN);
+                    self.leave = now.checked_add(wait).map(|at| (at, false));
+                }
                 self.notices.push_back(Notice::Goodbye);
             }
         }

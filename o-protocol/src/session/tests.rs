@@ -20,6 +20,11 @@ impl Session {
     pub(crate) fn control_len(&self) -> usize {
         self.control.len()
     }
+
+    /// Bytes that wait to be sent, over all calls.
+    pub(crate) fn outgoing_len(&self) -> usize {
+        self.outgoing
+    }
 }
 
 /// A frame that a session has sent.
@@ -98,6 +103,8 @@ fn item(length: usize, last: bool) -> Option<Received> {
 fn assert_clean(session: &Session) {
     let counts = (session.our_calls, session.their_calls, session.buffered);
     assert_eq!(counts, (0, 0, 0), "our calls, their calls, buffered bytes");
+    assert_eq!(session.outgoing, 0, "bytes to be sent");
+    assert!(session.held.is_empty(), "{:?}", session.held);
     assert!(session.calls.is_empty(), "{:?}", session.calls);
     assert!(session.deadlines.is_empty(), "{:?}", session.deadlines);
     assert!(session.schedule.is_empty(), "{:?}", session.schedule);

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use o_core::CallError;
 
-use super::{Session, SessionEnd};
+use super::{Session, SessionEnd, receive::MIN_DRAIN};
 use crate::frame::Kind;
 
 impl Session {
@@ -26,7 +26,8 @@ impl Session {
             }
             None => None,
         };
-        [deadline, hello, ping].into_iter().flatten().min()
+        let leave = self.leave.map(|(at, _)| at);
+        [deadline, hello, ping, leave].into_iter().flatten().min()
     }
 
     /// Ends what has run out of time at `now`, and pings a connection that has gone silent.
@@ -39,6 +40,10 @@ impl Session {
         {
             self.deadlines.remove(&(at, id));
             self.time_out(id, now);
+        }
+        self.check_leave(now);
+        if self.end.is_some() {
+            return;
         }
         if self.peer.is_none() && passed(self.opened, self.config.hello_timeout, now) {
             self.close(SessionEnd::Lost {
@@ -54,6 +59,20 @@ impl Session {
         {
             self.pinged = Some(now);
             self.control(Kind::Ping, 0, 0, &[]);
+        }
+    }
+
+    /// Ends a session that the other side said goodbye to, and then left open without calls. When
+    /// calls ran until now, it has a little longer, so that their last bytes come through.
+    fn check_leave(&mut self, now: Instant) {
+        let Some((_, ran)) = self.leave.filter(|(at, _)| *at <= now) else {
+            return;
+        };
+        let runs = self.active_calls() > 0;
+        if runs || ran {
+            self.leave = now.checked_add(MIN_DRAIN).map(|at| (at, runs));
+        } else {
+            self.close(SessionEnd::ShuttingDown);
         }
     }
 

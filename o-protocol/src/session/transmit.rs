@@ -2,7 +2,7 @@
 
 use o_core::{Body, CallError};
 
-use super::{ASSUMED_MAX_FRAME, CallId, Notice, SendError, Session, flow::Outgoing};
+use super::{ASSUMED_MAX_FRAME, CallId, SendError, Session, flow::Outgoing};
 use crate::{
     frame::{self, FLAG_EMPTY, FLAG_END, Kind},
     header::{self, MAX_ERROR_DATA},
@@ -18,15 +18,17 @@ impl Session {
         if body.len() > self.config.max_body {
             return Err(SendError::TooLarge);
         }
-        let call = self.calls.get_mut(&id.0).ok_or(SendError::Gone)?;
+        let call = self.calls.get(&id.0).ok_or(SendError::Gone)?;
         if call.settled || call.outbox.ended {
             return Err(SendError::Gone);
         }
-        if call.outbox.queued >= self.config.send_buffer {
-            call.outbox.held = true;
+        let queued = call.outbox.queued;
+        let own = queued >= self.config.send_buffer;
+        let header = header::encode_item(body.encoding, call.header.encoding);
+        if own || self.must_wait(queued, body.len()) {
+            self.hold(id.0, own);
             return Err(SendError::Full);
         }
-        let header = header::encode_item(body.encoding, call.header.encoding);
         self.push_item(id, header, body, if last { FLAG_END } else { 0 });
         Ok(())
     }
@@ -46,7 +48,7 @@ impl Session {
 
     /// Answers their call with an error, after the items that are already queued.
     pub fn fail(&mut self, id: CallId, error: &CallError) {
-        let Some(call) = self.calls.get_mut(&id.0) else {
+        let Some(call) = self.calls.get(&id.0) else {
             return;
         };
         if call.ours || call.outbox.ended {
@@ -57,13 +59,14 @@ impl Session {
             // Half of an encoded value is worse than none.
             body.clear();
         }
-        call.outbox.push(Outgoing {
+        let outgoing = Outgoing {
             kind: Kind::Error,
             header,
             body,
             flags: 0,
             begun: false,
-        });
+        };
+        self.queue(id.0, outgoing);
         self.reschedule(id.0);
     }
 
@@ -107,9 +110,11 @@ impl Session {
         let Some(call) = self.calls.get_mut(&first) else {
             return;
         };
+        let queued = call.outbox.queued;
         let Some(piece) = call.outbox.next(0) else {
             return;
         };
+        let taken = queued.saturating_sub(call.outbox.queued);
         let before = out.len();
         let _ = frame::encode(
             out,
@@ -121,6 +126,7 @@ impl Session {
         );
         let priority = call.header.terms.priority;
         self.schedule.charge(priority, out.len() - before);
+        self.release(taken);
     }
 
     fn transmit_one(&mut self, out: &mut Vec<u8>, id: u64, max_frame: usize) {
@@ -129,20 +135,20 @@ impl Session {
         };
         call.outbox.scheduled = false;
         self.unsent.remove(&id);
+        let queued = call.outbox.queued;
         let Some(piece) = call.outbox.next(max_frame) else {
             return;
         };
+        let taken = queued.saturating_sub(call.outbox.queued);
         let before = out.len();
         // Headers are bounded when they are queued, pieces by the frame limit.
         let _ = frame::encode(out, piece.kind, piece.flags, id, &piece.header, &piece.body);
         let priority = call.header.terms.priority;
         let again = call.outbox.is_ready();
         call.outbox.scheduled = again;
-        if call.outbox.held && call.outbox.queued < self.config.send_buffer {
-            call.outbox.held = false;
-            self.notices.push_back(Notice::Writable(CallId(id)));
-        }
         let over = !call.ours && (piece.flags & FLAG_END != 0 || piece.kind == Kind::Error);
+        self.release(taken);
+        self.unhold(id);
         self.schedule.charge(priority, out.len() - before);
         if over {
             self.drop_theirs(id);
@@ -152,15 +158,14 @@ impl Session {
     }
 
     fn push_item(&mut self, id: CallId, header: Vec<u8>, body: Body, flags: u8) {
-        if let Some(call) = self.calls.get_mut(&id.0) {
-            call.outbox.push(Outgoing {
-                kind: Kind::Item,
-                header,
-                body: body.bytes,
-                flags,
-                begun: false,
-            });
-        }
+        let outgoing = Outgoing {
+            kind: Kind::Item,
+            header,
+            body: body.bytes,
+            flags,
+            begun: false,
+        };
+        self.queue(id.0, outgoing);
         self.reschedule(id.0);
     }
 

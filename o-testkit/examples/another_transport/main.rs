@@ -19,7 +19,6 @@ use o_testkit::{
     conformance::{self, TransportEnd},
     test_peer,
 };
-
 use toy_tcp::ToyTcp;
 
 /// A node of its own, which looks names up in a directory. Any port is as good as another.

@@ -1,7 +1,9 @@
 //! What is missing or wrong in a configuration, and why an address is not taken.
 
-use libp2p::core::Endpoint;
-use libp2p::core::transport::{DialOpts, ListenerId, PortUse, TransportError};
+use libp2p::core::{
+    Endpoint,
+    transport::{DialOpts, ListenerId, PortUse, TransportError},
+};
 
 use super::*;
 use crate::{Security, flatten_error, to_multiaddr};

@@ -43,7 +43,7 @@ pub struct State {
 }
 
 impl State {
-    /// For the node `local`; network and configuration as for [`behaviour`](super::behaviour).
+    /// For the node `local`; network and configuration as for [`behaviour`](fn@super::behaviour).
     pub fn new(local: PeerId, network: &NetworkId, config: DhtConfig) -> Self {
         Self {
             local,

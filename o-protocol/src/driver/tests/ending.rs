@@ -260,11 +260,24 @@ async fn a_goodbye_without_calls_ends_at_once() {
     dialer
         .handle
         .goodbye(&Goodbye::new(ErrorCode::ShuttingDown, ""));
+    assert!(!dialer.handle.is_open(), "a goodbye of one's own counts");
     assert_eq!(within(dialer.driver).await.unwrap(), SessionEnd::Finished);
     assert_eq!(
         within(listener.driver).await.unwrap(),
         SessionEnd::ShuttingDown
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_says_goodbye_and_stays_silent_is_left() {
+    let (driven, mut raw) = Raw::greeted(Side::Listener, 1000).await;
+    let mut goodbye = Goodbye::new(ErrorCode::ShuttingDown, "");
+    goodbye.drain = Duration::from_secs(5);
+    let started = tokio::time::Instant::now();
+    raw.say(Kind::Goodbye, 0, 0, &goodbye.encode(), &[]).await;
+    let end = within(driven.driver).await.unwrap();
+    assert_eq!(end, SessionEnd::ShuttingDown);
+    assert_eq!(started.elapsed().as_secs(), 5);
 }
 
 #[tokio::test(start_paused = true)]

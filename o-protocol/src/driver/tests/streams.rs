@@ -218,3 +218,31 @@ async fn priorities_share_a_full_connection() {
     assert!((3.0..5.0).contains(&interactive), "{read:?}");
     assert!((1.5..2.5).contains(&normal), "{read:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_call_wakes_those_that_wait_for_its_room() {
+    // Nobody reads: what the stream holds no more of stays queued.
+    let (here, _there) = duplex(10);
+    let config = SessionConfig {
+        send_buffer: 100_000,
+        max_outgoing: 100_000,
+        ..SessionConfig::default()
+    };
+    let dialer = end(here, Side::Dialer, config);
+    settle().await;
+    let (mut items, input) = futures::channel::mpsc::channel(1);
+    let call = OutgoingCall::client_streaming(target(), "sum", Body::default(), input.boxed());
+    let handle = dialer.handle.clone();
+    let waiting = tokio::spawn(async move { one(&handle, call).await });
+    settle().await;
+    let handle = dialer.handle.clone();
+    let large = tokio::spawn(async move { one(&handle, unary("echo", zeros(150_000))).await });
+    settle().await;
+    items.try_send(Ok(zeros(70_000))).unwrap();
+    settle().await;
+    assert_eq!(dialer.handle.outgoing(), 64 + 150_064, "the item waits");
+    large.abort();
+    settle().await;
+    assert_eq!(dialer.handle.outgoing(), 64 + 70_064, "the item is queued");
+    waiting.abort();
+}

@@ -5,6 +5,7 @@ use std::time::Duration;
 use o_core::{CallError, Shape};
 
 use super::*;
+use crate::frame::FLAG_PONG;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -294,13 +295,99 @@ fn any_frame_is_a_sign_of_life() {
         hand.session.on_timeout(hand.now);
         assert_eq!((hand.session.end(), hand.session.pinged), (None, None));
     }
-    // A ping that is out when the last call ends does not end the session.
+    // A ping that is out when the last call ends still finds out whether the other side is there.
     hand.now += 15 * SECOND;
     hand.session.on_timeout(hand.now);
     assert!(hand.session.pinged.is_some());
     hand.session.send(CallId(1), body(0), true).unwrap();
     sent(&mut hand.session);
+    let due = hand.session.next_timeout();
+    assert_eq!(due, Some(hand.now + 15 * SECOND));
+    hand.tell(Kind::Ping, FLAG_PONG, 0, &[], &[]);
     assert_eq!(hand.session.next_timeout(), None);
+}
+
+#[test]
+fn calls_too_short_for_a_ping_still_find_out_that_nobody_is_there() {
+    let mut hand = Hand::dialer();
+    let opened = hand.now;
+    while hand.session.end().is_none() {
+        assert!(hand.now < opened + 60 * SECOND, "nobody notices");
+        let deadline = hand.now + 5 * SECOND;
+        let id = hand
+            .session
+            .open(until(Shape::Unary, deadline), Bytes::new(), true, hand.now)
+            .unwrap();
+        while hand.now < deadline && hand.session.end().is_none() {
+            hand.now = hand.session.next_timeout().unwrap().max(hand.now);
+            hand.session.on_timeout(hand.now);
+            sent(&mut hand.session);
+        }
+        assert!(matches!(hand.session.take(id), Some(Received::Failed(_))));
+    }
+    assert_eq!(hand.now, opened + 30 * SECOND);
+    let reason = "a ping stayed unanswered".to_owned();
+    assert_eq!(hand.session.end(), Some(&SessionEnd::Lost { reason }));
+    assert_clean(&hand.session);
+}
+
+#[test]
+fn a_ping_of_the_last_call_ends_the_session_without_calls() {
+    let mut hand = Hand::dialer();
+    let deadline = hand.now + 16 * SECOND;
+    hand.session
+        .open(until(Shape::Unary, deadline), Bytes::new(), true, hand.now)
+        .unwrap();
+    for seconds in [15, 1, 14] {
+        assert_eq!(hand.session.end(), None);
+        hand.now += seconds * SECOND;
+        assert_eq!(hand.session.next_timeout(), Some(hand.now));
+        hand.session.on_timeout(hand.now);
+    }
+    assert!(matches!(hand.session.end(), Some(SessionEnd::Lost { .. })));
+}
+
+#[test]
+fn a_peer_that_says_goodbye_and_stays_is_left() {
+    // What it asks for, and what it gets.
+    for (drain, wait) in [(0, 1), (5, 5), (1_000_000, 30)] {
+        let mut hand = Hand::new(SessionConfig::default());
+        let mut goodbye = Goodbye::new(ErrorCode::ShuttingDown, "because");
+        goodbye.drain = drain * SECOND;
+        hand.tell(Kind::Goodbye, 0, 0, &goodbye.encode(), &[]);
+        let due = hand.now + wait * SECOND;
+        // Neither another goodbye nor pings put it off.
+        hand.now += SECOND / 2;
+        hand.tell(Kind::Goodbye, 0, 0, &goodbye.encode(), &[]);
+        hand.tell(Kind::Ping, 0, 7, &[], &[]);
+        assert_eq!(hand.session.next_timeout(), Some(due));
+        hand.session.on_timeout(due - Duration::from_nanos(1));
+        assert_eq!(hand.session.end(), None);
+        hand.session.on_timeout(due);
+        assert_eq!(hand.session.end(), Some(&SessionEnd::ShuttingDown));
+    }
+}
+
+#[test]
+fn calls_keep_a_session_open_after_a_goodbye() {
+    let mut hand = Hand::new(SessionConfig::default());
+    hand.called(1, Shape::Unary, FLAG_END);
+    let shutting_down = goodbye(ErrorCode::ShuttingDown);
+    hand.tell(Kind::Goodbye, 0, 0, &shutting_down, &[]);
+    for _ in 0..10 {
+        hand.now += SECOND;
+        hand.session.on_timeout(hand.now);
+        assert_eq!(hand.session.end(), None);
+    }
+    hand.session.send(CallId(1), body(1), true).unwrap();
+    sent(&mut hand.session);
+    let ended = hand.now;
+    while hand.session.end().is_none() {
+        hand.now = hand.session.next_timeout().unwrap();
+        hand.session.on_timeout(hand.now);
+    }
+    assert_eq!(hand.session.end(), Some(&SessionEnd::ShuttingDown));
+    assert_eq!(hand.now, ended + 2 * SECOND);
 }
 
 #[test]

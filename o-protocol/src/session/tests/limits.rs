@@ -319,6 +319,111 @@ fn large_items_that_nobody_reads_are_held_back() {
     assert_eq!(pair.dialer.take(id), item(0, true));
 }
 
+/// One call that fills what all may have waiting: its peer grants no credit. Its id is 1.
+fn stuffed() -> Hand {
+    let mut hand = Hand::new(config(|config| {
+        config.max_outgoing = 1_000_000;
+        config.send_buffer = 1_000_000;
+    }));
+    for id in [1, 3, 5] {
+        hand.called(id, Shape::Server, FLAG_END);
+        assert!(hand.session.accept(CallId(id)).is_some());
+    }
+    hand.session.send(CallId(1), body(1_100_000), true).unwrap();
+    sent(&mut hand.session);
+    notices(&mut hand.session);
+    assert!(hand.session.outgoing > 1_000_000);
+    hand
+}
+
+#[test]
+fn what_all_calls_have_waiting_is_bounded() {
+    let mut hand = stuffed();
+    let before = hand.session.outgoing;
+    // Small answers go on; a second one of the same call waits, and so does a large one.
+    let (small, large) = (body(64 * 1024), body(64 * 1024 + 1));
+    let (three, five) = (CallId(3), CallId(5));
+    assert_eq!(
+        hand.session.send(five, large.clone(), true),
+        Err(SendError::Full)
+    );
+    assert_eq!(hand.session.send(three, small, false), Ok(()));
+    assert_eq!(
+        hand.session.send(three, body(0), true),
+        Err(SendError::Full)
+    );
+    assert_eq!(hand.session.outgoing, before + 64 * 1024 + 64);
+    // No new calls from either side.
+    hand.called(7, Shape::Unary, FLAG_END);
+    assert_eq!(hand.session.their_calls, 3);
+    assert_eq!(hand.errors(), [(7, code(ErrorCode::Busy))]);
+    let error = hand
+        .session
+        .open(header(Shape::Unary), Bytes::new(), true, hand.now);
+    assert!(matches!(error, Err(CallError::Busy { .. })), "{error:?}");
+    // What was sent is room, for both that wait.
+    let credit = crate::header::encode_credit(300_000);
+    hand.tell(Kind::Credit, 0, 1, &credit, &[]);
+    sent(&mut hand.session);
+    let mut told = notices(&mut hand.session);
+    told.sort_unstable_by_key(|notice| format!("{notice:?}"));
+    assert_eq!(told, [Notice::Writable(three), Notice::Writable(five)]);
+    assert_eq!(hand.session.send(five, large, true), Ok(()));
+    hand.called(9, Shape::Unary, FLAG_END);
+    assert_eq!(notices(&mut hand.session), [Notice::Incoming(CallId(9))]);
+}
+
+#[test]
+fn a_call_that_ends_gives_its_room_to_those_that_wait() {
+    for by_us in [false, true] {
+        let mut hand = stuffed();
+        assert_eq!(
+            hand.session.send(CallId(5), body(70_000), true),
+            Err(SendError::Full)
+        );
+        if by_us {
+            hand.session.refuse_theirs(1, &CallError::Cancelled);
+        } else {
+            hand.tell(Kind::Cancel, 0, 1, &[], &[]);
+        }
+        let told = notices(&mut hand.session);
+        assert!(told.contains(&Notice::Writable(CallId(5))), "{told:?}");
+        assert_eq!(hand.session.outgoing, 0);
+        assert_eq!(hand.session.send(CallId(5), body(70_000), true), Ok(()));
+        hand.session.close(SessionEnd::Finished);
+        assert_clean(&hand.session);
+    }
+}
+
+#[test]
+fn an_empty_queue_lets_a_small_answer_follow() {
+    let mut hand = stuffed();
+    let id = CallId(3);
+    hand.session.send(id, body(60_000), false).unwrap();
+    assert_eq!(hand.session.send(id, body(1), true), Err(SendError::Full));
+    sent(&mut hand.session);
+    assert_eq!(notices(&mut hand.session), [Notice::Writable(id)]);
+    assert!(hand.session.outgoing > 1_000_000, "others still wait");
+    assert_eq!(hand.session.send(id, body(1), true), Ok(()));
+}
+
+#[test]
+fn parameters_count_until_their_call_is_over() {
+    let mut hand = Hand::new(config(|config| config.max_buffered = 100_000));
+    let head = header(Shape::Unary).encode(hand.now);
+    for id in [1, 3, 5] {
+        hand.tell(Kind::Call, FLAG_END, id, &head, &[0; 40_000]);
+        hand.session.accept(CallId(id));
+    }
+    assert_eq!(hand.errors(), [(5, code(ErrorCode::Busy))]);
+    assert_eq!(hand.session.buffered, 2 * 40_064);
+    hand.session.send(CallId(1), body(1), true).unwrap();
+    sent(&mut hand.session);
+    assert_eq!(hand.session.buffered, 40_064);
+    hand.tell(Kind::Cancel, 0, 3, &[], &[]);
+    assert_clean(&hand.session);
+}
+
 proptest! {
     /// Whatever is sent and read: credit is never exceeded, or the receiver would end the session.
     #[test]

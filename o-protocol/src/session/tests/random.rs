@@ -26,6 +26,7 @@ impl Party {
             max_body: 150_000,
             max_buffered: 400_000,
             send_buffer: 70_000,
+            max_outgoing: 150_000,
             max_control: 2_000,
             ..SessionConfig::default()
         };
@@ -116,8 +117,19 @@ impl Party {
             .filter(|call| call.ours && !call.settled)
             .count();
         assert_eq!((session.our_calls, session.their_calls), (ours, theirs));
-        let held: usize = session.calls.values().map(|call| call.inbox.held).sum();
+        let held: usize = session
+            .calls
+            .values()
+            .map(|call| call.inbox.held + call.accepted)
+            .sum();
         assert_eq!(session.buffered, held);
+        let queued: usize = session.calls.values().map(|call| call.outbox.queued).sum();
+        assert_eq!(session.outgoing, queued);
+        let most = config.max_outgoing + config.max_body + config.max_calls as usize * 2 * 70_000;
+        assert!(queued <= most, "{queued}");
+        for id in &session.held {
+            assert!(session.calls[id].outbox.held, "{id} does not wait");
+        }
         let due = session
             .calls
             .iter()
@@ -462,7 +474,7 @@ proptest! {
             let session = &party.session;
             assert!(session.buffered <= session.config().max_buffered);
             assert!(session.their_calls <= session.config().max_calls as usize);
-            let held: usize = session.calls.values().map(|call| call.inbox.held).sum();
+            let held: usize = session.calls.values().map(|call| call.inbox.held + call.accepted).sum();
             assert_eq!(session.buffered, held);
         }
         party.session.receive_end();

@@ -1,0 +1,3 @@
+//! The gaters, seen from outside.
+
+mod conformance;
