@@ -13,7 +13,7 @@ impl Session {
     /// complete and their call is over once it is sent.
     ///
     /// # Errors
-    /// `Full` until [`Notice::Writable`]; nothing was taken then.
+    /// `Full` until [`Notice::Writable`](crate::Notice::Writable); nothing was taken then.
     pub fn send(&mut self, id: CallId, body: Body, last: bool) -> Result<(), SendError> {
         if body.len() > self.config.max_body {
             return Err(SendError::TooLarge);
