@@ -45,7 +45,8 @@ impl Default for ExecLimits {
             max_queued: 64,
             kill_after: Duration::from_secs(2),
             max_value: 16 * 1024 * 1024,
-            stderr_tail: 4096,
+            // Below the longest message of an error, so that its end survives.
+            stderr_tail: 3072,
         }
     }
 }

@@ -107,7 +107,7 @@ impl NodeBuilder {
 
     /// Adds libp2p transports of a user's own, made anew at each start; see [`crate::raw`].
     #[must_use]
-    pub fn libp2p_transports(
+    pub fn raw_transports(
         mut self,
         make: impl Fn(&Keypair) -> Vec<BoxedTransport> + Send + Sync + 'static,
     ) -> Self {

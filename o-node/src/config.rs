@@ -86,9 +86,9 @@ pub struct LimitsConfig {
     pub max_inbound: usize,
     /// Connections to one peer. Default 4.
     pub max_per_peer: usize,
-    /// Inbound connections from one IPv4 address or one IPv6 /64. Default 128.
+    /// Inbound connections from one IPv4 address or one IPv6 /64. Default 256.
     pub max_per_ip: usize,
-    /// Inbound connections whose handshake runs. Default 64.
+    /// Inbound connections whose handshake runs. Default 256.
     pub max_pending_inbound: usize,
     /// Outbound connections whose handshake runs. Default 64.
     pub max_pending_outbound: usize,
@@ -100,8 +100,8 @@ impl Default for LimitsConfig {
             max_connections: 512,
             max_inbound: 448,
             max_per_peer: 4,
-            max_per_ip: 128,
-            max_pending_inbound: 64,
+            max_per_ip: 256,
+            max_pending_inbound: 256,
             max_pending_outbound: 64,
         }
     }

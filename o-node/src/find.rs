@@ -40,6 +40,8 @@ pub(crate) struct Finder {
 pub(crate) struct Unconfirmed {
     pub(crate) peer: PeerId,
     pub(crate) error: CallError,
+    /// Whether its source said that it has what is sought, and not only that it is there.
+    pub(crate) claimed: bool,
 }
 
 /// What a search gives: somebody who confirmed, or somebody who did not.
@@ -123,14 +125,32 @@ impl Finder {
         let answer = tokio::time::timeout(after, asked)
             .await
             .unwrap_or(Err(CallError::TimedOut { after }));
+        // Bootstrap and mDNS say that a peer is there, not that it has what is sought.
+        let claimed = !hint
+            .sources
+            .iter()
+            .all(|source| matches!(source, Source::Bootstrap | Source::Mdns));
+        let unconfirmed = |error| {
+            vec![Ok(Err(Unconfirmed {
+                peer,
+                error,
+                claimed,
+            }))]
+        };
         match answer {
             Ok(records) => {
                 let matching = records.into_iter().filter(|record| matches(record, query));
-                matching
+                let found: Vec<Finding> = matching
                     .map(|record| Ok(Ok(confirm(&hint, record))))
-                    .collect()
+                    .collect();
+                if found.is_empty() {
+                    let address = Address::node().pinned(peer);
+                    unconfirmed(CallError::NotFound { address })
+                } else {
+                    found
+                }
             }
-            Err(error) => vec![Ok(Err(Unconfirmed { peer, error }))],
+            Err(error) => unconfirmed(error),
         }
     }
 

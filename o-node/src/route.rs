@@ -64,7 +64,9 @@ impl NodeResolver {
     /// Asks discovery, and takes the first that confirms.
     async fn search(&self, address: &Address) -> Result<Vec<Route>, SearchError> {
         let mut findings = self.finder.find(Query::Name(address.clone()));
-        let mut failed: Option<SearchError> = None;
+        // Of those who are said to have the name, and of those who were only asked on the off chance.
+        let (mut failed, mut elsewhere): (Option<SearchError>, Option<SearchError>) = (None, None);
+        let mut answered = false;
         while let Some(finding) = findings.next().await {
             match finding {
                 Ok(Ok(provider)) if address.pin().is_none_or(|pin| pin == provider.peer) => {
@@ -80,22 +82,39 @@ impl NodeResolver {
                     return Ok(vec![found]);
                 }
                 Ok(Ok(_)) => {}
-                Ok(Err(Unconfirmed { peer, error })) => {
+                Ok(Err(Unconfirmed {
+                    error: CallError::NotFound { .. },
+                    ..
+                })) => answered = true,
+                Ok(Err(Unconfirmed {
+                    peer,
+                    error,
+                    claimed,
+                })) => {
+                    let wanted = address.pin().is_none_or(|pin| pin == peer);
+                    let slot = if claimed || address.pin() == Some(peer) {
+                        &mut failed
+                    } else {
+                        &mut elsewhere
+                    };
                     // Who refuses us is more to the point than who is not there.
                     let refused = matches!(error, CallError::Refused { certain: true, .. });
-                    let wanted = address.pin().is_none_or(|pin| pin == peer);
-                    if wanted && refused && !matches!(failed, Some(SearchError::Refused(_))) {
-                        failed = Some(SearchError::Refused(error));
-                    } else if failed.is_none() {
+                    if wanted && refused && !matches!(slot, Some(SearchError::Refused(_))) {
+                        *slot = Some(SearchError::Refused(error));
+                    } else if slot.is_none() {
                         let reason = format!("{}: {error}", peer.short());
-                        failed = Some(SearchError::Unreachable(reason));
+                        *slot = Some(SearchError::Unreachable(reason));
                     }
                 }
-                Err(source) if failed.is_none() => return Err(SearchError::Discovery(source)),
+                Err(source) if failed.is_none() && elsewhere.is_none() && !answered => {
+                    return Err(SearchError::Discovery(source));
+                }
                 Err(error) => tracing::debug!(%error, "a search failed"),
             }
         }
-        Err(failed.unwrap_or(SearchError::NotFound))
+        // Where somebody answered, a bootstrap peer that did not says nothing about the name.
+        let elsewhere = elsewhere.filter(|_| !answered);
+        Err(failed.or(elsewhere).unwrap_or(SearchError::NotFound))
     }
 
     /// Routes for a call, looked for anew.

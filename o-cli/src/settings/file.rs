@@ -84,7 +84,7 @@ struct Exec {
     kill_after: Option<std::time::Duration>,
     /// Largest JSON value that a program may write, in bytes. Default: 16 MiB.
     max_value: Option<usize>,
-    /// How much of the end of standard error an error carries, in bytes. Default: 4096.
+    /// How much of the end of standard error an error carries, in bytes. Default: 3072.
     stderr_tail: Option<usize>,
 }
 
