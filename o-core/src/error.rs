@@ -220,7 +220,7 @@ impl CallError {
                 "check that the agent still runs and that its listen addresses can be dialed from here"
             }
             Self::Refused { certain: true, .. } => {
-                "ask the operator of that node to allow this peer"
+                "use the network that the reason names, or ask the operator of that node to allow this peer"
             }
             Self::Refused { .. } => {
                 "the peer closed the connection without a reason: it may refuse this peer, or run no agents"

@@ -92,7 +92,7 @@ impl Session {
         let hello = Hello::decode(frame.header)?;
         if hello.network != self.network {
             let reason = format!(
-                "this is network `{}`, not `{}`",
+                "network `{}` and network `{}` do not mix",
                 self.network, hello.network
             );
             self.last_words(&Goodbye::new(ErrorCode::Refused, reason.clone()));
