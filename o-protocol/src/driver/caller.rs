@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     header::{CallHeader, Goodbye, Hello},
-    session::{CallId, Received, SendError, SessionEnd},
+    session::{CallId, SendError, SessionEnd},
 };
 
 /// Calls over one connection. Cheap to clone; the connection lives as long as its driver.
@@ -247,24 +247,8 @@ impl Stream for Answer {
             return Poll::Ready(None);
         }
         this.poll_input(cx);
-        match this
-            .shared
-            .poll_read(this.id, cx, |session| session.take(this.id))
-        {
-            None => Poll::Pending,
-            Some(Received::Item { body, last }) => {
-                this.over = last;
-                Poll::Ready(Some(Ok(body)))
-            }
-            Some(Received::End) => {
-                this.over = true;
-                Poll::Ready(None)
-            }
-            Some(Received::Failed(error)) => {
-                this.over = true;
-                Poll::Ready(Some(Err(with_peer(error, this.shared.peer))))
-            }
-        }
+        let item = this.shared.poll_item(this.id, cx, &mut this.over);
+        item.map_err(|error| with_peer(error, this.shared.peer))
     }
 }
 

@@ -17,7 +17,7 @@ use o_core::{Agent, Body, CallContext, CallError, IncomingCall, Reply};
 use super::shared::Shared;
 use crate::{
     header::CallHeader,
-    session::{CallId, Received, SendError},
+    session::{CallId, SendError},
 };
 
 /// Takes the calls of the other side. Called inside the driver: hand the call on and return.
@@ -194,26 +194,6 @@ impl Stream for Input {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
-        if this.over {
-            return Poll::Ready(None);
-        }
-        match this
-            .shared
-            .poll_read(this.id, cx, |session| session.take(this.id))
-        {
-            None => Poll::Pending,
-            Some(Received::Item { body, last }) => {
-                this.over = last;
-                Poll::Ready(Some(Ok(body)))
-            }
-            Some(Received::End) => {
-                this.over = true;
-                Poll::Ready(None)
-            }
-            Some(Received::Failed(error)) => {
-                this.over = true;
-                Poll::Ready(Some(Err(error)))
-            }
-        }
+        this.shared.poll_item(this.id, cx, &mut this.over)
     }
 }

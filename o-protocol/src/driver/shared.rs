@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Waker},
+    task::{Context, Poll, Waker},
     time::Instant,
 };
 
@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use super::served::{Serve, ServedCall};
 use crate::{
     header::{CallHeader, Hello},
-    session::{CallId, Notice, Session, SessionEnd},
+    session::{CallId, Notice, Received, Session, SessionEnd},
 };
 
 /// Where a session is.
@@ -153,6 +153,35 @@ impl Shared {
         action: impl FnOnce(&mut Session) -> Option<R>,
     ) -> Option<R> {
         self.poll(id, cx, action, |waiting| &mut waiting.read)
+    }
+
+    /// The next item of a call, for the stream that reads it; `over` once nothing comes after it.
+    pub(super) fn poll_item(
+        &self,
+        id: CallId,
+        cx: &Context<'_>,
+        over: &mut bool,
+    ) -> Poll<Option<Result<Body, CallError>>> {
+        if *over {
+            return Poll::Ready(None);
+        }
+        let Some(received) = self.poll_read(id, cx, |session| session.take(id)) else {
+            return Poll::Pending;
+        };
+        Poll::Ready(match received {
+            Received::Item { body, last } => {
+                *over = last;
+                Some(Ok(body))
+            }
+            Received::End => {
+                *over = true;
+                None
+            }
+            Received::Failed(error) => {
+                *over = true;
+                Some(Err(error))
+            }
+        })
     }
 
     /// The same for a writer.
