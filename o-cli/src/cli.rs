@@ -78,7 +78,16 @@ pub(crate) enum Command {
     /// Show or make the key that a peer id comes from
     Id(IdArgs),
     /// Show the configuration
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  o config show
+  o config show --json --lan
+  o config schema > o.schema.json
+  $EDITOR \"$(o config path)\"
+
+Flags win over O_* in the environment, which wins over the file, which wins over the preset."
+    )]
     Config(ConfigCommand),
     /// Watch agents in several processes find each other and work on real files
     Demo(DemoArgs),
@@ -97,7 +106,8 @@ pub(crate) enum Command {
   o call o://try/echo echo --raw @picture.png > same.png
   o call o://try/echo echo 1 --peer /ip4/127.0.0.1/tcp/4001/p2p/12D3KooW…
 
-Results are written as they come, streams too. A byte string inside JSON is {\"$bytes\":\"<base64>\"}.
+Results are written as they come, streams too. A byte string inside JSON is {\"$bytes\":\"<base64>\"},
+standard base64 with or without padding; such an object has no other key.
 TRACEPARENT in the environment travels with the call.")]
 pub(crate) struct CallArgs {
     /// Whom to call; `#<peer id>` at the end takes only that instance
@@ -107,8 +117,9 @@ pub(crate) struct CallArgs {
     /// The parameters: JSON, `-` for standard input, or `@FILE`; `null` if not given
     #[arg(value_name = "JSON|-|@FILE", allow_hyphen_values = true)]
     pub(crate) params: Option<String>,
-    /// How long it may take in all, for example 10s. Without it the first answer may take 30 s, or
-    /// what O_TIMEOUT says, and a stream may then go on for ever
+    /// How long it may take in all, for example 10s: finding and connecting, the call, and leaving
+    /// again; counted from when the parameters have been read. Without it the first answer may take
+    /// 30 s, or what O_TIMEOUT says, and a stream may then go on for ever
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub(crate) timeout: Option<std::time::Duration>,
     /// End after this many results
@@ -135,7 +146,7 @@ pub(crate) struct FindArgs {
     /// A capability like text/summarize, or an address like o://company/sales/assistant
     #[arg(value_name = "CAPABILITY|ADDRESS")]
     pub(crate) target: String,
-    /// How long to search [default: 5s]
+    /// How long to search, connecting included [default: 5s]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub(crate) timeout: Option<std::time::Duration>,
     /// End after this many
@@ -156,7 +167,7 @@ o://~ is the node itself: it lists the agents on it.")]
 pub(crate) struct DescribeArgs {
     /// Which agent
     pub(crate) address: Address,
-    /// How long it may take [default: 30s]
+    /// How long it may take in all [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub(crate) timeout: Option<std::time::Duration>,
     #[command(flatten)]
@@ -170,7 +181,8 @@ pub(crate) struct DescribeArgs {
   o ping o://try/echo --count 100 --interval 10ms --json
   o ping o://~ --peer /ip4/127.0.0.1/tcp/4001/p2p/12D3KooW…
 
-The first answer includes finding the agent and connecting to it. Done if any ping was answered.")]
+With --peer, the time of the first answer does not include connecting; else it includes finding the
+agent and connecting to it. Done if any ping was answered.")]
 pub(crate) struct PingArgs {
     /// Which agent
     pub(crate) address: Address,
@@ -180,7 +192,7 @@ pub(crate) struct PingArgs {
     /// Time between two pings
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration)]
     pub(crate) interval: std::time::Duration,
-    /// How long each may take
+    /// How long each may take; the first, finding the agent and connecting included
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = humantime::parse_duration)]
     pub(crate) timeout: std::time::Duration,
     #[command(flatten)]

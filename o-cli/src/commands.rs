@@ -13,6 +13,7 @@ mod serve;
 use std::{env, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, error::ErrorKind};
+use serde_json::json;
 
 use crate::{
     cli::{Cli, Command, GlobalArgs, NetworkArgs},
@@ -52,6 +53,13 @@ fn not_understood(error: &clap::Error) -> ExitCode {
         let message = text.trim().trim_start_matches("error: ");
         Output::new(true).failure(&Failure::usage(message));
         return Exit::Usage.into();
+    }
+    if json && error.kind() == ErrorKind::DisplayVersion {
+        let version = json!({ "name": "o", "version": env!("CARGO_PKG_VERSION") });
+        return match Output::new(true).value(&version) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => failure.exit.into(),
+        };
     }
     // It goes where it belongs; if nobody reads there, nobody has to be told.
     let _ = error.print();

@@ -87,7 +87,8 @@ pub(crate) async fn run(args: DemoArgs, output: &Output) -> Result<(), Failure> 
         network: network.clone(),
     })?;
 
-    let mut stage = Stage::new(&network)?;
+    // Named after the program: everybody's temporary files are there.
+    let mut stage = Stage::new(&format!("o-{network}"))?;
     let args = DemoArgs { path, ..args };
     let played = interrupt
         .during(play(&mut stage, &args, &network, &mut show))

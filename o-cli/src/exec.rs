@@ -8,6 +8,7 @@ mod run;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod warden;
 
 use std::{
     collections::BTreeMap,
@@ -21,7 +22,12 @@ use futures::{StreamExt, stream};
 use o_core::{Agent, BodyStream, CallContext, CallError, IncomingCall, MethodSpec, Reply, Shape};
 
 use self::{admission::Admission, convert::Answer, run::Run};
-pub(crate) use self::{children::Children, convert::bytes_as_json, program::Program};
+pub(crate) use self::{
+    children::Children,
+    convert::bytes_as_json,
+    program::Program,
+    warden::{WORD as WARDEN, run as be_warden},
+};
 
 /// What the programs of one server may cost.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,7 +141,7 @@ impl Agent for CommandAgent {
         let permit = self.admission.enter().await?;
         let environment = self.environment(&call.context, method);
         let run = Run::start(
-            program,
+            (method, program),
             environment,
             input,
             &self.limits,

@@ -158,6 +158,9 @@ fn exit_of(error: &CallError) -> Exit {
 
 impl From<CallError> for Failure {
     fn from(error: CallError) -> Self {
+        if matches!(error, CallError::NoNetwork { .. }) {
+            return Self::no_network();
+        }
         let (peer, certain) = match &error {
             CallError::Refused { peer, certain, .. } => (*peer, *certain),
             _ => (None, true),
@@ -195,6 +198,7 @@ impl From<DialError> for Failure {
                 certain,
             }),
             DialError::Busy { .. } => Self::busy(message),
+            DialError::PeerBusy { peer, .. } => Self::busy(message).about(Some(peer)),
             DialError::Shutdown => Self::internal(message),
             DialError::NoAddresses { peer }
             | DialError::TimedOut { peer, .. }

@@ -1,11 +1,19 @@
 //! JSON as text: finding where a value ends while it arrives, and laying it out, without changing a
 //! digit of it.
 
+mod check;
 mod split;
 
 use serde::de::IgnoredAny;
 
-pub(crate) use self::split::Splitter;
+pub(crate) use self::{
+    check::{check, decode_base64},
+    split::Splitter,
+};
+
+/// The deepest nesting that is laid out on several lines: beyond it there is more white space than
+/// value, and that grows with the square of the depth.
+const MAX_INDENT: usize = 64;
 
 /// Checks that `text` is one JSON value and returns it without white space between its parts.
 ///
@@ -16,10 +24,11 @@ pub(crate) fn compact(text: &[u8]) -> Result<String, String> {
     Ok(lay_out(text, None))
 }
 
-/// The same JSON value on several lines, two spaces a level. What is not JSON comes back as it is.
+/// The same JSON value on several lines, two spaces a level; on one line where it is nested too
+/// deeply for that. What is not JSON comes back as it is.
 pub(crate) fn pretty(text: &str) -> String {
     match checked(text.as_bytes()) {
-        Ok(text) => lay_out(text, Some("  ")),
+        Ok(text) => lay_out(text, (depth(text) <= MAX_INDENT).then_some("  ")),
         Err(_) => text.to_owned(),
     }
 }
@@ -29,6 +38,28 @@ fn checked(text: &[u8]) -> Result<&str, String> {
     let text = std::str::from_utf8(text).map_err(|error| format!("not UTF-8: {error}"))?;
     serde_json::from_str::<IgnoredAny>(text).map_err(|error| error.to_string())?;
     Ok(text)
+}
+
+/// How deeply a correct value is nested.
+fn depth(text: &str) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    let (mut in_string, mut escaped) = (false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if in_string => {
+                in_string = escaped || byte != b'"';
+                escaped = !escaped && byte == b'\\';
+            }
+            b'"' => in_string = true,
+            b'{' | b'[' => {
+                depth = depth.saturating_add(1);
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
 }
 
 /// Writes a correct value anew. Strings are copied, so that escapes, big numbers, the order of keys
@@ -110,6 +141,19 @@ mod tests {
         );
         assert_eq!(pretty("\"x\""), "\"x\"");
         assert_eq!(pretty("{oops"), "{oops");
+    }
+
+    #[test]
+    fn deep_nesting_does_not_explode() {
+        let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(pretty(&deep(MAX_INDENT)).contains('\n'));
+        for depth in [MAX_INDENT + 1, 100_000] {
+            assert_eq!(pretty(&deep(depth)), deep(depth));
+        }
+        // Brackets in a string are no nesting.
+        let text = format!("{{\"a\\\"\":\"{}\"}}", "[".repeat(100));
+        assert_eq!(depth(&text), 1);
+        assert!(pretty(&text).contains('\n'));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod cli;
 mod commands;
+mod deadline;
 mod demo;
 mod echo;
 mod exec;
@@ -18,5 +19,12 @@ mod signals;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // Not a command for people: a server starts it for itself.
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|word| word == exec::WARDEN)
+    {
+        return exec::be_warden();
+    }
     commands::run()
 }

@@ -1,14 +1,15 @@
 //! A short-lived node on the network: how a client finds somebody to ask.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream::FuturesUnordered};
-use o_address::{PeerId, TransportAddr};
+use o_address::{Address, PeerId, TransportAddr};
 use o_core::{Caller, Node as _};
 use o_node::{Identity, IdentityConfig, Node, Preset};
 
 use crate::{
     cli::NetworkArgs,
+    deadline::Deadline,
     exit::{Exit, Failure},
     runtime_dir::{self, RunningNode},
     settings::Settings,
@@ -18,7 +19,7 @@ use crate::{
 /// The most running nodes of this user that a node connects to.
 const MAX_NEIGHBORS: usize = 16;
 /// How long a client waits for the answers of cancelled calls.
-const DRAIN: Duration = Duration::from_secs(1);
+const DRAIN: Duration = Duration::from_millis(250);
 /// How long the reason for a failed search is looked for.
 const EXPLAIN: Duration = Duration::from_secs(5);
 
@@ -85,18 +86,17 @@ impl Client {
     }
 
     /// If the search failed because there is nobody to ask, says why there is nobody.
-    async fn explain(&self, failure: Failure) -> Failure {
+    async fn explain(&self, failure: Failure, limit: Duration) -> Failure {
         let vague = matches!(failure.exit, Exit::NotFound | Exit::Unreachable);
         if !vague || self.peer.is_some() {
             return failure;
         }
         if self.bootstrap.is_empty() {
             // Multicast was the only way, and nobody answered.
-            return match failure.exit {
-                Exit::Unreachable if failure.message.contains("no network") => {
-                    Failure::no_network().hint("nobody answered on the local network")
-                }
-                _ => failure,
+            return if failure.message == Failure::no_network().message {
+                failure.hint("nobody answered on the local network")
+            } else {
+                failure
             };
         }
         let dials = self
@@ -121,10 +121,26 @@ impl Client {
             }
             reason
         };
-        match tokio::time::timeout(EXPLAIN, looking).await {
+        match tokio::time::timeout(limit, looking).await {
             Ok(Some(reason)) => reason.context("the network cannot be reached"),
             _ => failure,
         }
+    }
+
+    /// The one peer to ask, or the one that the agent was found on.
+    pub(crate) fn peer_of(&self, target: Option<&Address>) -> Option<PeerId> {
+        let asked = self.peer.as_ref().map(|(peer, _)| *peer);
+        asked.or_else(|| {
+            let target = target?;
+            target.pin().or_else(|| self.node.known_peer(target))
+        })
+    }
+
+    /// Whether it is connected to anybody.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.node
+            .pool_stats()
+            .is_some_and(|pool| pool.connections > 0)
     }
 
     async fn close(&self) {
@@ -134,30 +150,55 @@ impl Client {
     }
 }
 
-/// Does some work as a client and leaves the network again, also when it is interrupted: what was
-/// called hears of it.
+/// What a client goes to the network for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Errand<'a> {
+    pub(crate) interrupt: &'a Interrupt,
+    pub(crate) deadline: Deadline,
+    /// The one agent that it is about.
+    pub(crate) target: Option<&'a Address>,
+}
+
+/// Does some work as a client and leaves the network again, also when it is interrupted or its time
+/// is over: what was called hears of it. Getting into the network has to be done by the deadline;
+/// the rest too, where it is one of the whole command.
 ///
 /// # Errors
-/// Those of the work, or why there is no network.
+/// Those of the work, why there is no network, or that the time is over.
 pub(crate) async fn with_client<T>(
     settings: &Settings,
     args: &NetworkArgs,
-    interrupt: &Interrupt,
+    errand: Errand<'_>,
     work: impl AsyncFnOnce(&Client) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
+    let (interrupt, deadline) = (errand.interrupt, errand.deadline);
+    let asked = args.peer.as_ref().and_then(TransportAddr::peer_id);
+    let opening = deadline.during(Client::open(settings, args.peer.as_ref()));
     let client = interrupt
-        .during(Client::open(settings, args.peer.as_ref()))
-        .await?;
-    let done = match interrupt.during(work(&client)).await {
-        Err(failure) => Err(interrupt
-            .during(async { Ok(client.explain(failure).await) })
-            .await?),
+        .during(opening)
+        .await
+        .map_err(|failure| failure.about(asked))?;
+    let working = deadline.during_command(work(&client));
+    let done = match interrupt.during(working).await {
+        Err(failure) => {
+            let limit = deadline.for_explaining(EXPLAIN);
+            Err(interrupt
+                .during(async { Ok(client.explain(failure, limit).await) })
+                .await?)
+        }
         done => done,
     };
-    let peer = client.peer.as_ref().map(|(peer, _)| *peer);
+    let peer = client.peer_of(errand.target);
+    let over = async {
+        match deadline.for_leaving() {
+            Some(limit) => tokio::time::sleep(limit).await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
         () = client.close() => {}
         () = interrupt.again() => {}
+        () = over => {}
     }
     done.map_err(|failure| failure.about(peer))
 }
@@ -171,21 +212,29 @@ fn entrance(settings: &Settings) -> Result<Vec<TransportAddr>, Failure> {
     if !given.is_empty() {
         return Ok(given.clone());
     }
-    let neighbors = neighbors(settings);
-    match neighbors.is_empty() && settings.preset.value != Preset::Lan {
-        true => Err(Failure::no_network()),
-        false => Ok(neighbors),
+    let multicast = settings.preset.value == Preset::Lan;
+    match neighbors(settings) {
+        Ok(neighbors) if neighbors.is_empty() && !multicast => Err(Failure::no_network()),
+        Ok(neighbors) => Ok(neighbors),
+        Err(error) if multicast => {
+            tracing::warn!(%error, "running nodes are not looked up");
+            Ok(Vec::new())
+        }
+        Err(error) => Err(Failure::no_network().hint(error.to_string())),
     }
 }
 
 /// One address of each node of this user that runs on this machine and on this network.
-pub(crate) fn neighbors(settings: &Settings) -> Vec<TransportAddr> {
-    let nodes = runtime_dir::running(&settings.network.value);
-    nodes
+///
+/// # Errors
+/// When it is not certain that those were this user's.
+pub(crate) fn neighbors(settings: &Settings) -> io::Result<Vec<TransportAddr>> {
+    let nodes = runtime_dir::running(&settings.network.value)?;
+    Ok(nodes
         .iter()
         .filter_map(nearest)
         .take(MAX_NEIGHBORS)
-        .collect()
+        .collect())
 }
 
 /// Where a node on this machine is dialed: without leaving the machine if possible, and over TCP,

@@ -95,14 +95,13 @@ fn write(path: &Path, node: &RunningNode) -> io::Result<File> {
 
 /// The running nodes on `network`, those that started last first. Files of nodes that are gone are
 /// removed.
-pub(crate) fn running(network: &NetworkId) -> Vec<RunningNode> {
-    match directory() {
-        Ok(directory) => running_in(&directory, network),
-        Err(error) => {
-            tracing::warn!(%error, "running nodes cannot be looked up");
-            Vec::new()
-        }
-    }
+///
+/// # Errors
+/// When others could have written there.
+pub(crate) fn running(network: &NetworkId) -> io::Result<Vec<RunningNode>> {
+    let directory = directory();
+    check(&directory)?;
+    Ok(running_in(&directory, network))
 }
 
 fn running_in(directory: &Path, network: &NetworkId) -> Vec<RunningNode> {
@@ -155,27 +154,31 @@ fn read(path: &Path) -> Option<RunningNode> {
 
 /// `$XDG_RUNTIME_DIR/o`, or where there is no such variable a directory of this user's below the
 /// temporary one.
-fn directory() -> io::Result<PathBuf> {
-    if let Some(runtime) = paths::absolute(env::var_os("XDG_RUNTIME_DIR")) {
-        return Ok(runtime.join("o"));
+fn directory() -> PathBuf {
+    match paths::absolute(env::var_os("XDG_RUNTIME_DIR")) {
+        Some(runtime) => runtime.join("o"),
+        None => env::temp_dir().join(format!("o-{}", user())),
     }
-    let directory = env::temp_dir().join(format!("o-{}", user()));
-    // Everybody can make a directory there: it has to be ours.
-    match fs::symlink_metadata(&directory) {
-        Ok(metadata) => check_owner(&directory, &metadata)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
+}
+
+/// Whoever can write there can send clients to a node of his own: it has to be this user's only.
+/// One that is not there yet is fine.
+fn check(directory: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(directory) {
+        Ok(metadata) => check_owner(directory, &metadata),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
     }
-    Ok(directory)
 }
 
 fn create_directory() -> io::Result<PathBuf> {
-    let directory = directory()?;
+    let directory = directory();
     let mut builder = DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(&directory)?;
+    check(&directory)?;
     Ok(directory)
 }
 
@@ -195,10 +198,17 @@ fn check_owner(directory: &Path, metadata: &fs::Metadata) -> io::Result<()> {
     if metadata.is_dir() && metadata.uid() == user() && metadata.mode() & 0o077 == 0 {
         return Ok(());
     }
-    let message = format!(
-        "{} is not a directory of this user only",
-        directory.display()
-    );
+    let message = match metadata.is_dir() && metadata.uid() == user() {
+        true => format!(
+            "{0} is open to others (mode {1:04o}) and not used: chmod 700 {0}",
+            directory.display(),
+            metadata.mode() & 0o7777
+        ),
+        false => format!(
+            "{} is no directory of this user and not used",
+            directory.display()
+        ),
+    };
     Err(io::Error::new(io::ErrorKind::PermissionDenied, message))
 }
 
@@ -261,5 +271,29 @@ mod tests {
         fs::write(&path, serde_json::to_vec(&node(1, "main")).unwrap()).unwrap();
         assert_eq!(running_in(directory.path(), &NetworkId::default()), []);
         assert!(!path.exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_directory_that_is_open_to_others_is_not_trusted() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let parent = tempfile::tempdir().unwrap();
+        let directory = parent.path().join("o");
+        assert!(check(&directory).is_ok());
+        fs::create_dir(&directory).unwrap();
+        for (mode, trusted) in [
+            (0o700, true),
+            (0o755, false),
+            (0o720, false),
+            (0o1777, false),
+        ] {
+            fs::set_permissions(&directory, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(check(&directory).is_ok(), trusted, "{mode:o}");
+        }
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o700)).unwrap();
+        // Nor is one that somebody else may exchange.
+        let link = parent.path().join("link");
+        symlink(&directory, &link).unwrap();
+        assert!(check(&link).is_err());
     }
 }

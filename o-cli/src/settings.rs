@@ -19,7 +19,7 @@ use o_core::{Capability, NetworkId};
 use o_node::{KeySource, NodeConfig, Preset};
 
 pub(crate) use self::{
-    file::schema,
+    file::{GateName, schema},
     layer::{ExecSettings, Layer},
     show::{Row, rows},
 };
@@ -62,15 +62,24 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Who may connect.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// By which rule a server decides who may connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Gate {
-    /// Everybody.
-    #[default]
+    /// Everybody, or as the list of peers says.
     Open,
-    /// Nobody but these.
+    /// A node with a parent: only its parent, its children, the leader, and allowed peers.
+    Hierarchy,
+}
+
+/// Which peers are named one by one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum PeerList {
+    /// None.
+    #[default]
+    Nobody,
+    /// These may connect, and in an open network nobody else.
     Allow(Vec<PeerId>),
-    /// Everybody but these.
+    /// These may not connect.
     Deny(Vec<PeerId>),
 }
 
@@ -83,7 +92,9 @@ pub(crate) struct Settings {
     pub(crate) bootstrap: Setting<Vec<TransportAddr>>,
     /// `None`: what the role has by default.
     pub(crate) key: Setting<Option<KeySource>>,
-    pub(crate) gate: Setting<Gate>,
+    /// `None`: the hierarchy for a node with a parent, open for one without.
+    pub(crate) gate: Setting<Option<Gate>>,
+    pub(crate) peers: Setting<PeerList>,
     pub(crate) capabilities: Setting<Vec<Capability>>,
     pub(crate) max_connections: Setting<usize>,
     /// How long a call may take up to its first answer.
@@ -106,6 +117,14 @@ impl Settings {
         let variable = |name: &str| std::env::var(name).ok();
         let (file, node_table) = file::read(config_path(config, variable))?;
         Self::resolve(flags, environment::layer(variable)?, file, node_table, role)
+    }
+
+    /// What these flags alone give.
+    #[cfg(test)]
+    pub(crate) fn for_test(flags: Layer, role: Role) -> Self {
+        let nothing = || Layer::default();
+        let no_table = serde_json::json!({});
+        Self::resolve(flags, nothing(), nothing(), no_table, role).unwrap()
     }
 
     fn resolve(
@@ -144,13 +163,17 @@ impl Settings {
         let bootstrap = in_node!(bootstrap, bootstrap);
         let max_connections = in_node!(max_connections, limits.max_connections);
         let call_timeout = in_node!(call_timeout, node.call_timeout);
+        // As the node does: what is shown is what holds.
         node.limits.max_inbound = node.limits.max_inbound.min(max_connections.value);
+        node.pool.max_connections = node.pool.max_connections.min(max_connections.value);
 
         Ok(Self {
             find_timeout: pick(&layers, |layer| layer.find_timeout)
                 .unwrap_or(by_preset(Duration::from_secs(5))),
             key: pick(&layers, |layer| layer.key.clone().map(Some)).unwrap_or(by_preset(None)),
-            gate: pick(&layers, |layer| layer.gate.clone()).unwrap_or(by_preset(Gate::Open)),
+            gate: pick(&layers, |layer| layer.gate.map(Some)).unwrap_or(by_preset(None)),
+            peers: pick(&layers, |layer| layer.peers.clone())
+                .unwrap_or(by_preset(PeerList::Nobody)),
             capabilities: pick(&layers, |layer| layer.capabilities.clone())
                 .unwrap_or(by_preset(Vec::new())),
             exec: ExecSettings::resolve(&layers)?,

@@ -3,11 +3,16 @@
 use std::{
     io,
     sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
 };
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use crate::exit::{Exit, Failure};
+
+/// How soon after one that was heard another signal is the same wish: `timeout` signals the process
+/// and its group, and a terminal that closes sends more than one.
+const SAME: Duration = Duration::from_millis(500);
 
 /// Hears that the program is asked to end, and how often. The third time it ends at once.
 #[derive(Clone, Debug)]
@@ -24,7 +29,11 @@ impl Interrupt {
         let (sender, receiver) = watch::channel(0_u32);
         let mut signals = Signals::new()?;
         tokio::spawn(async move {
+            let mut wishes = Wishes::default();
             while signals.next().await.is_some() {
+                if !wishes.is_new(Instant::now()) {
+                    continue;
+                }
                 sender.send_modify(|asked| *asked = asked.saturating_add(1));
                 if *sender.borrow() > 2 {
                     std::process::exit(Exit::Interrupted as i32);
@@ -79,6 +88,25 @@ impl Interrupt {
     }
 }
 
+/// Tells wishes apart that signals bring.
+#[derive(Debug, Default)]
+struct Wishes {
+    heard: Option<Instant>,
+}
+
+impl Wishes {
+    /// Whether a signal at `now` is a wish of its own.
+    fn is_new(&mut self, now: Instant) -> bool {
+        let same = self
+            .heard
+            .is_some_and(|heard| now.saturating_duration_since(heard) < SAME);
+        if !same {
+            self.heard = Some(now);
+        }
+        !same
+    }
+}
+
 #[cfg(unix)]
 struct Signals([tokio::signal::unix::Signal; 3]);
 
@@ -114,5 +142,19 @@ impl Signals {
 
     async fn next(&mut self) -> Option<()> {
         tokio::signal::ctrl_c().await.ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_that_come_together_are_one_wish() {
+        let begun = Instant::now();
+        let mut wishes = Wishes::default();
+        let after = |millis| begun + Duration::from_millis(millis);
+        let new = [0, 1, 100, 499, 500, 999, 1000].map(|millis| wishes.is_new(after(millis)));
+        assert_eq!(new, [true, false, false, false, true, false, true]);
     }
 }

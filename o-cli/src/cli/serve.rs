@@ -7,6 +7,7 @@ use o_address::{Address, PeerId, TransportAddr};
 use o_core::{Capability, MethodSpec, NetworkId};
 
 use super::PresetArgs;
+use crate::settings::GateName;
 
 /// `o serve`.
 #[derive(Debug, Args)]
@@ -16,6 +17,7 @@ use super::PresetArgs;
   o serve o://logs/tail --method follow='tail -f /var/log/syslog' --listen /ip4/127.0.0.1/tcp/4001
   o serve o://try/echo --listen /ip4/127.0.0.1/tcp/4002/ws
   o serve o://math/adder --method add=./add.py --allow 12D3KooW… --lan
+  o serve o://company/sales --parent /ip4/127.0.0.1/tcp/4001/p2p/12D3KooW… --allow 12D3KooW…
 
 COMMAND is split like a shell's words, without a shell. Its parameters are one JSON value on
 standard input; each JSON value that it writes to standard output goes to the caller at once. An
@@ -26,8 +28,12 @@ nobody waits for it any more, SIGKILL 2 s later.
 Without --method the built-in echo agent is served: `echo` answers with its parameters, `count`
 streams numbers. Every agent also has `ping`, `describe` and `stats`.
 
+With --parent, only the parent, children and the leader may connect; others are refused. To let
+somebody in, name the peer with --allow, or everybody with --gate open; its own children too have to
+be named with --allow. Whom it dialed itself may call it over that connection.
+
 Ctrl-C or SIGTERM ends it: running calls get a few seconds, then it exits with status 0; a second
-Ctrl-C ends it at once.")]
+Ctrl-C, half a second later or more, ends it at once.")]
 pub(crate) struct ServeArgs {
     /// The name to serve, like o://company/sales/assistant
     pub(crate) address: Address,
@@ -83,7 +89,13 @@ pub(crate) struct SettingsArgs {
         help_heading = "Identity and access"
     )]
     pub(crate) seed: Option<String>,
-    /// Let only these peers connect; can be repeated, or separated by commas [env: O_ALLOW]
+    /// Who may connect. hierarchy: only the parent, children, the leader and --allow peers; open:
+    /// everybody. By default hierarchy with --parent, open without; a node without a parent is the
+    /// root of its hierarchy and open [env: O_GATE]
+    #[arg(long, value_name = "RULE", help_heading = "Identity and access")]
+    pub(crate) gate: Option<GateName>,
+    /// Let only these peers connect, with --parent beside parent, children and leader; can be
+    /// repeated, or separated by commas [env: O_ALLOW]
     #[arg(
         long,
         value_name = "PEER",
@@ -91,8 +103,8 @@ pub(crate) struct SettingsArgs {
         help_heading = "Identity and access"
     )]
     pub(crate) allow: Vec<PeerId>,
-    /// Let everybody connect but these peers; can be repeated, or separated by commas
-    /// [env: O_DENY]
+    /// Do not let these peers connect, whatever else says they may; can be repeated, or separated by
+    /// commas [env: O_DENY]
     #[arg(
         long,
         value_name = "PEER",

@@ -1,15 +1,10 @@
 //! `o call`: parameters in, results out, as they come.
 
-use std::{
-    fs,
-    io::Read,
-    time::{Duration, Instant},
-};
+use std::{fs, io::Read};
 
 use bytes::Bytes;
 use futures::StreamExt;
 use o_core::{Body, BodyStream, CallError, OutgoingCall, Reply};
-use serde_json::Value;
 
 use super::{
     Context,
@@ -17,9 +12,10 @@ use super::{
 };
 use crate::{
     cli::CallArgs,
+    deadline::Deadline,
     exit::Failure,
     json_text,
-    network::{Client, with_client},
+    network::{Client, Errand, with_client},
     output::Output,
     settings::Settings,
 };
@@ -29,46 +25,44 @@ const MAX_TRACE_PARENT: usize = 128;
 
 /// Calls a method and writes what it answers.
 pub(super) async fn run(args: CallArgs, context: Context<'_>) -> Result<(), Failure> {
-    let begun = Instant::now();
     let settings = context.client_settings(&args.network)?;
     let body = context
         .interrupt
         .during(parameters(&args, &settings))
         .await?;
-    let work = with_client(
+    // The time begins here: who writes the parameters may take as long as it takes.
+    let deadline = match args.timeout {
+        Some(timeout) => Deadline::of_command(timeout),
+        None => Deadline::of_first_answer(settings.call_timeout.value),
+    };
+    with_client(
         &settings,
         &args.network,
-        &context.interrupt,
+        Errand {
+            interrupt: &context.interrupt,
+            deadline,
+            target: Some(&args.address),
+        },
         async |client| {
             check_target(&args.address, client)?;
-            let call = outgoing(&args, body, begun);
+            let call = outgoing(&args, body, deadline);
             let answers = Answers {
-                first: args
-                    .timeout
-                    .is_none()
-                    .then_some(settings.call_timeout.value),
+                deadline,
                 left: args.limit.unwrap_or(u64::MAX),
                 raw: args.raw,
                 output: context.output,
             };
             answers.write(client, call).await
         },
-    );
-    let Some(timeout) = args.timeout else {
-        return work.await;
-    };
-    // The call has its deadline from the beginning; this is for the way to it.
-    let grace = Duration::from_secs(1);
-    tokio::time::timeout(timeout.saturating_add(grace), work)
-        .await
-        .unwrap_or_else(|_| Err(CallError::TimedOut { after: timeout }.into()))
+    )
+    .await
 }
 
-fn outgoing(args: &CallArgs, body: Body, begun: Instant) -> OutgoingCall {
+fn outgoing(args: &CallArgs, body: Body, deadline: Deadline) -> OutgoingCall {
     let (target, method) = (args.address.clone(), args.method.as_str());
     // Whoever takes a stream can take one value: so it works for both kinds of methods.
     let mut call = OutgoingCall::server_streaming(target, method, body);
-    call.terms.deadline = args.timeout.and_then(|timeout| begun.checked_add(timeout));
+    call.terms.deadline = args.timeout.map(|_| deadline.at());
     call.terms.trace_parent = std::env::var("TRACEPARENT")
         .ok()
         .filter(|text| (1..=MAX_TRACE_PARENT).contains(&text.len()))
@@ -78,8 +72,8 @@ fn outgoing(args: &CallArgs, body: Body, begun: Instant) -> OutgoingCall {
 
 /// Writes the answers of one call.
 struct Answers<'a> {
-    /// How long the first answer may take, where the call has no deadline.
-    first: Option<Duration>,
+    /// When the first answer has to be there.
+    deadline: Deadline,
     /// How many more to write.
     left: u64,
     raw: bool,
@@ -91,19 +85,15 @@ impl Answers<'_> {
         let caller = client.caller();
         let beginning = async {
             match caller.call(call).await? {
-                Reply::One(body) => Ok((Some(body), None)),
+                Reply::One(body) => Ok::<_, Failure>((Some(body), None)),
                 Reply::Stream(mut bodies) => {
                     let first = bodies.next().await.transpose()?;
                     Ok((first, Some(bodies)))
                 }
             }
         };
-        let (first, rest): (Option<Body>, Option<BodyStream>) = match self.first {
-            Some(after) => tokio::time::timeout(after, beginning)
-                .await
-                .unwrap_or(Err(CallError::TimedOut { after }))?,
-            None => beginning.await?,
-        };
+        let (first, rest): (Option<Body>, Option<BodyStream>) =
+            self.deadline.during(beginning).await?;
         let Some(first) = first else {
             return Ok(());
         };
@@ -148,15 +138,17 @@ async fn parameters(args: &CallArgs, settings: &Settings) -> Result<Body, Failur
     json_value(&given).map(Body::json)
 }
 
-/// Checks that the text is one JSON value, also that its numbers are finite.
+/// Checks that the text is one JSON value that can travel: its numbers are finite, its byte strings
+/// base64, its nesting limited.
 fn json_value(text: &[u8]) -> Result<String, Failure> {
-    let wrong = |error: String| {
-        let failure = Failure::usage(format!("the parameters are not JSON: {error}"));
-        failure.hint("text needs quotes, for example '\"hello\"'; --raw sends bytes as they are")
+    let wrong = |error: String| match error.contains("$bytes") {
+        true => Failure::usage(format!("the parameters: {error}"))
+            .hint("a byte string is {\"$bytes\":\"<base64>\"}; --raw sends bytes as they are"),
+        false => Failure::usage(format!("the parameters are not JSON: {error}"))
+            .hint("text needs quotes, for example '\"hello\"'; --raw sends bytes as they are"),
     };
-    let compact = json_text::compact(text).map_err(wrong)?;
-    serde_json::from_str::<Value>(&compact).map_err(|error| wrong(error.to_string()))?;
-    Ok(compact)
+    json_text::check(text).map_err(wrong)?;
+    json_text::compact(text).map_err(wrong)
 }
 
 async fn read_input(limit: usize) -> Result<Bytes, Failure> {
@@ -200,6 +192,19 @@ mod tests {
         for text in ["NaN", "[Infinity]", "1e999", "{", "", "hello"] {
             let failure = json_value(text.as_bytes()).unwrap_err();
             assert_eq!(failure.exit as u8, 2, "{text}");
+            assert!(failure.message.contains("are not JSON"), "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_none_are_a_mistake_here() {
+        assert!(json_value(br#"[{"$bytes":"YQ"}]"#).is_ok());
+        for text in [r#"{"$bytes":"!!!"}"#, r#"[{"$bytes":"YQ==","a":1}]"#] {
+            let failure = json_value(text.as_bytes()).unwrap_err();
+            assert_eq!(failure.exit as u8, 2, "{text}");
+            let message = failure.message;
+            assert!(message.starts_with("the parameters: "), "{message}");
+            assert!(message.contains("$bytes"), "{message}");
         }
     }
 

@@ -1,7 +1,5 @@
 //! `o describe`: what an agent, or a node, says about itself.
 
-use std::time::Duration;
-
 use o_core::CallError;
 use o_node::{AgentDescription, NodeDescription};
 use serde::de::DeserializeOwned;
@@ -12,9 +10,10 @@ use super::{
 };
 use crate::{
     cli::DescribeArgs,
+    deadline::Deadline,
     exit::Failure,
     json_text,
-    network::with_client,
+    network::{Errand, with_client},
     output::{Output, Style, Table, visible},
 };
 
@@ -22,20 +21,22 @@ use crate::{
 pub(super) async fn run(args: DescribeArgs, context: Context<'_>) -> Result<(), Failure> {
     let settings = context.client_settings(&args.network)?;
     let timeout = args.timeout.unwrap_or(settings.call_timeout.value);
-    let work = with_client(
+    let deadline = Deadline::of_command(timeout);
+    let json = with_client(
         &settings,
         &args.network,
-        &context.interrupt,
+        Errand {
+            interrupt: &context.interrupt,
+            deadline,
+            target: Some(&args.address),
+        },
         async |client| {
             check_target(&args.address, client)?;
-            let body = call_builtin(client, &args.address, "describe", timeout).await?;
+            let body = call_builtin(client, &args.address, "describe", deadline.left()).await?;
             Ok(as_json(&body)?)
         },
-    );
-    let grace = Duration::from_secs(1);
-    let json = tokio::time::timeout(timeout.saturating_add(grace), work)
-        .await
-        .unwrap_or_else(|_| Err(CallError::TimedOut { after: timeout }.into()))?;
+    )
+    .await?;
     if context.output.is_json() {
         return context.output.line(json);
     }

@@ -14,8 +14,9 @@ use super::{
 };
 use crate::{
     cli::FindArgs,
+    deadline::Deadline,
     exit::Failure,
-    network::{Client, with_client},
+    network::{Client, Errand, with_client},
     output::{Output, Table},
 };
 
@@ -25,22 +26,28 @@ pub(super) async fn run(args: FindArgs, context: Context<'_>) -> Result<(), Fail
     let settings = context.client_settings(&args.network)?;
     let timeout = args.timeout.unwrap_or(settings.find_timeout.value);
     let mut findings = Findings::new(context.output, args.limit);
+    let deadline = Deadline::of_command(timeout);
     let done = with_client(
         &settings,
         &args.network,
-        &context.interrupt,
+        Errand {
+            interrupt: &context.interrupt,
+            deadline,
+            target: None,
+        },
         async |client| {
             context.output.progress(format_args!(
                 "searching for up to {} …",
                 humantime::format_duration(timeout)
             ));
-            let searching = search(client, &query, timeout, &mut findings);
-            match tokio::time::timeout(timeout, searching).await {
-                Ok(done) => done?,
-                Err(_) => tracing::debug!("the time is over"),
-            }
-            match findings.count {
-                0 => Err(nobody(&query, timeout)),
+            let searching = search(client, &query, deadline, &mut findings);
+            let searched = tokio::time::timeout_at(deadline.at().into(), searching).await;
+            match (findings.count, searched) {
+                (_, Ok(Err(failure))) => Err(failure),
+                // Whoever was not heard from may have it, and nobody was.
+                (0, Err(_)) if !client.is_connected() => Err(deadline.failure()),
+                (0, Err(_)) => Err(nobody(&query, Some(timeout))),
+                (0, Ok(Ok(()))) => Err(nobody(&query, None)),
                 _ => Ok(()),
             }
         },
@@ -64,27 +71,27 @@ fn query(target: &str) -> Result<Query, Failure> {
     Ok(Query::Capability(capability))
 }
 
-fn nobody(query: &Query, timeout: Duration) -> Failure {
-    let timeout = humantime::format_duration(timeout);
-    match query {
-        Query::Name(address) => {
-            Failure::not_found(format!("nobody found at {address} in {timeout}"))
-        }
-        Query::Capability(capability) => {
-            Failure::not_found(format!("nobody found with {capability} in {timeout}"))
-        }
-        _ => Failure::not_found(format!("nobody found in {timeout}")),
-    }
+/// Nobody found, in a time where that ended the search: else nobody is left to ask.
+fn nobody(query: &Query, timeout: Option<Duration>) -> Failure {
+    let wanted = match query {
+        Query::Name(address) => format!(" at {address}"),
+        Query::Capability(capability) => format!(" with {capability}"),
+        _ => String::new(),
+    };
+    let time = timeout.map_or_else(String::new, |timeout| {
+        format!(" in {}", humantime::format_duration(timeout))
+    });
+    Failure::not_found(format!("nobody found{wanted}{time}"))
 }
 
 async fn search(
     client: &Client,
     query: &Query,
-    timeout: Duration,
+    deadline: Deadline,
     findings: &mut Findings<'_>,
 ) -> Result<(), Failure> {
     if let Some((_, address)) = client.peer() {
-        return ask(client, address, query, timeout, findings).await;
+        return ask(client, address, query, deadline, findings).await;
     }
     let mut providers = client.node().find(query.clone());
     let mut trouble = None;
@@ -108,10 +115,15 @@ async fn ask(
     client: &Client,
     at: &TransportAddr,
     query: &Query,
-    timeout: Duration,
+    deadline: Deadline,
     findings: &mut Findings<'_>,
 ) -> Result<(), Failure> {
-    let body = call_builtin(client, &Address::node(), "describe", timeout).await?;
+    // One node is asked: without its answer nothing is known, and the time-out is the answer.
+    let asking = async {
+        let node = Address::node();
+        Ok(call_builtin(client, &node, "describe", deadline.left()).await?)
+    };
+    let body = deadline.during(asking).await?;
     let node: NodeDescription = serde_json::from_str(&as_json(&body)?)
         .map_err(|error| Failure::internal(format!("a description was expected: {error}")))?;
     for agent in node.agents {

@@ -11,8 +11,9 @@ use super::{
 };
 use crate::{
     cli::PingArgs,
+    deadline::Deadline,
     exit::{Exit, Failure},
-    network::{Client, with_client},
+    network::{Client, Errand, with_client},
     output::Output,
 };
 
@@ -26,13 +27,18 @@ pub(super) async fn run(args: PingArgs, context: Context<'_>) -> Result<(), Fail
         times: Vec::new(),
         failure: None,
     };
+    let deadline = Deadline::of_first_answer(args.timeout);
     let done = with_client(
         &settings,
         &args.network,
-        &context.interrupt,
+        Errand {
+            interrupt: &context.interrupt,
+            deadline,
+            target: Some(&args.address),
+        },
         async |client| {
             check_target(&args.address, client)?;
-            round.pings(client, &args).await
+            round.pings(client, &args, deadline).await
         },
     )
     .await;
@@ -63,20 +69,31 @@ impl Round<'_> {
     /// How many answers the summary is made of.
     const KEPT: usize = 100_000;
 
-    async fn pings(&mut self, client: &Client, args: &PingArgs) -> Result<(), Failure> {
+    async fn pings(
+        &mut self,
+        client: &Client,
+        args: &PingArgs,
+        first: Deadline,
+    ) -> Result<(), Failure> {
+        let mut deadline = first;
         loop {
             self.sent += 1;
             let begun = Instant::now();
-            let answer = call_builtin(client, &args.address, "ping", args.timeout).await;
+            let ping = async {
+                let ping = call_builtin(client, &args.address, "ping", deadline.left());
+                Ok(ping.await?)
+            };
+            let answer = deadline.during(ping).await;
             let took = begun.elapsed();
             match answer {
                 Ok(_) => self.answered(took)?,
-                Err(error) => self.failed(error.into())?,
+                Err(failure) => self.failed(failure.about(client.peer_of(Some(&args.address))))?,
             }
             if self.sent == args.count {
                 return Ok(());
             }
             tokio::time::sleep(args.interval.saturating_sub(took)).await;
+            deadline = Deadline::of_first_answer(args.timeout);
         }
     }
 

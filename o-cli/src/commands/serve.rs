@@ -1,28 +1,28 @@
 //! `o serve`: an agent on a node of its own, until somebody ends it.
 
 mod events;
+mod gate;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use futures::StreamExt;
 use o_address::{Address, TransportAddr};
 use o_core::{Agent, Event, EventStream, Node as _};
-use o_node::{
-    AllowList, BlockList, Hosting, Identity, IdentityConfig, KeySource, Node, NodeBuilder,
-};
+use o_node::{Hosting, Identity, IdentityConfig, KeySource, Node, NodeBuilder};
 use serde_json::json;
 
+use self::events::Connections;
 use super::Context;
 use crate::{
     cli::{MethodArg, ServeArgs},
     echo,
     exec::{Children, CommandAgent, Program},
-    exit::Failure,
+    exit::{Exit, Failure},
     network,
     output::{Output, Style},
     paths,
     runtime_dir::{Registration, RunningNode},
-    settings::{Gate, Layer, Role, Settings},
+    settings::{Layer, Role, Settings},
     signals::Interrupt,
 };
 
@@ -30,7 +30,10 @@ use crate::{
 pub(super) async fn run(args: ServeArgs, context: Context<'_>) -> Result<(), Failure> {
     let flags = Layer::try_from(&args.settings)?;
     let settings = Settings::load(context.config.as_deref(), flags, Role::Server)?;
-    let children = Children::default();
+    let children = match args.method.is_empty() {
+        true => Children::default(),
+        false => Children::guarded(),
+    };
     let agent = agent(&args.method, &settings, &children)?;
     let identity = identity(&args.address, &settings)?;
 
@@ -48,6 +51,7 @@ pub(super) async fn run(args: ServeArgs, context: Context<'_>) -> Result<(), Fai
         output: context.output,
         node,
         registration: None,
+        unheard: false,
     };
     server.run(events, &children, &context.interrupt).await
 }
@@ -97,27 +101,21 @@ fn builder(
     }
     let mut config = settings.node.clone();
     if config.bootstrap.is_empty() && args.parent.is_none() {
-        config.bootstrap = network::neighbors(settings);
+        config.bootstrap = network::neighbors(settings).unwrap_or_else(|error| {
+            tracing::warn!(%error, "it does not join the other nodes of this user by itself");
+            Vec::new()
+        });
     }
+    let parent = args.parent.as_ref().map(gate::parent).transpose()?;
     if let Some(parent) = &args.parent {
-        if parent.peer_id().is_none() {
-            let hint = "without it nobody knows which node is meant";
-            return Err(Failure::usage("--parent must end in /p2p/PEER_ID").hint(hint));
-        }
         config.bootstrap.insert(0, parent.clone());
     }
     let builder = Node::builder(identity.keypair().clone(), settings.preset.value)
         .config(config)
         .host(hosting);
-    let full = |error: &dyn std::fmt::Display| Failure::usage(error.to_string());
-    Ok(match &settings.gate.value {
-        Gate::Open => builder,
-        Gate::Allow(peers) => {
-            builder.gater(AllowList::from_peers(peers.clone()).map_err(|e| full(&e))?)
-        }
-        Gate::Deny(peers) => {
-            builder.gater(BlockList::from_peers(peers.clone()).map_err(|e| full(&e))?)
-        }
+    Ok(match gate::gater(settings, parent)? {
+        Some(gater) => builder.gater(gater),
+        None => builder,
     })
 }
 
@@ -127,6 +125,8 @@ struct Server<'a> {
     output: &'a Output,
     node: Node,
     registration: Option<Registration>,
+    /// Whether nobody reads standard output any more.
+    unheard: bool,
 }
 
 impl Server<'_> {
@@ -139,7 +139,8 @@ impl Server<'_> {
     ) -> Result<(), Failure> {
         self.register();
         let listen = self.node.listen_addresses();
-        let served = match self.ready(&listen) {
+        let ready = self.ready(&listen);
+        let served = match self.written(ready) {
             Ok(()) => self.watch(listen, &mut events, interrupt).await,
             failed => failed,
         };
@@ -171,6 +172,7 @@ impl Server<'_> {
         events: &mut EventStream,
         interrupt: &Interrupt,
     ) -> Result<(), Failure> {
+        let mut connections = Connections::default();
         loop {
             let event = tokio::select! {
                 biased;
@@ -189,9 +191,10 @@ impl Server<'_> {
                 _ => {}
             }
             if self.output.is_json()
+                && connections.is_news(&event)
                 && let Some(line) = events::as_json(&event)
             {
-                self.output.value(&line)?;
+                self.event(|| line)?;
             }
         }
     }
@@ -243,10 +246,23 @@ impl Server<'_> {
         Ok(())
     }
 
-    fn event(&self, event: impl FnOnce() -> serde_json::Value) -> Result<(), Failure> {
-        match self.output.is_json() {
-            true => self.output.value(&event()),
-            false => Ok(()),
+    fn event(&mut self, event: impl FnOnce() -> serde_json::Value) -> Result<(), Failure> {
+        if !self.output.is_json() || self.unheard {
+            return Ok(());
+        }
+        let written = self.output.value(&event());
+        self.written(written)
+    }
+
+    /// That nobody reads what it writes is no reason for a server to end.
+    fn written(&mut self, written: Result<(), Failure>) -> Result<(), Failure> {
+        match written {
+            Err(failure) if failure.exit == Exit::Silent => {
+                self.unheard = true;
+                tracing::warn!("nobody reads standard output any more: it goes on serving");
+                Ok(())
+            }
+            other => other,
         }
     }
 }

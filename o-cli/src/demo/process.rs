@@ -2,7 +2,9 @@
 
 use std::{
     ffi::OsString,
-    fs, io,
+    fs,
+    fs::File,
+    io,
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
@@ -47,7 +49,7 @@ impl Stage {
     }
 
     pub(super) fn directory(&self) -> &Path {
-        &self.directory.0
+        &self.directory.path
     }
 
     /// Starts this program anew, in a role.
@@ -91,23 +93,73 @@ impl Stage {
 
 /// A directory that goes with its owner.
 #[derive(Debug)]
-struct Directory(PathBuf);
+struct Directory {
+    path: PathBuf,
+    /// Held as long as the owner lives.
+    _lock: File,
+}
 
 impl Directory {
+    /// How the names of all such directories begin; the owner's process id follows.
+    const PREFIX: &str = "o-demo-";
+    /// The file in it that is locked by its owner.
+    const LOCK: &str = "lock";
+
     fn new(name: &str) -> io::Result<Self> {
-        let path = std::env::temp_dir().join(name);
+        let temporary = std::env::temp_dir();
+        Self::sweep(&temporary);
+        let path = temporary.join(name);
         let mut builder = fs::DirBuilder::new();
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder.create(&path)?;
-        Ok(Self(path))
+        let lock = File::create_new(path.join(Self::LOCK))?;
+        lock.try_lock()?;
+        let _lock = lock;
+        Ok(Self { path, _lock })
     }
+
+    /// Removes what demos of this user left that were killed.
+    fn sweep(temporary: &Path) {
+        let entries = fs::read_dir(temporary).into_iter().flatten().flatten();
+        for path in entries.map(|entry| entry.path()) {
+            let owner = path
+                .file_name()
+                .and_then(|name| name.to_str()?.strip_prefix(Self::PREFIX)?.split('-').next())
+                .and_then(|pid| pid.parse().ok());
+            if let Some(owner) = owner
+                && !lives(owner)
+                && Self::is_left(&path)
+            {
+                let removed = fs::remove_dir_all(&path);
+                tracing::debug!(path = %path.display(), ?removed, "left by a demo that was killed");
+            }
+        }
+    }
+
+    /// Whether it is a demo's and nobody holds it: a process of another container may, whose id
+    /// says nothing here.
+    fn is_left(path: &Path) -> bool {
+        fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir())
+            && File::open(path.join(Self::LOCK)).is_ok_and(|lock| lock.try_lock().is_ok())
+    }
+}
+
+#[cfg(unix)]
+fn lives(process: i32) -> bool {
+    rustix::process::Pid::from_raw(process)
+        .is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
+}
+
+#[cfg(not(unix))]
+fn lives(_: i32) -> bool {
+    true
 }
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.0) {
-            tracing::warn!(path = %self.0.display(), %error, "the demo's directory is still there");
+        if let Err(error) = fs::remove_dir_all(&self.path) {
+            tracing::warn!(path = %self.path.display(), %error, "the demo's directory is still there");
         }
     }
 }
@@ -212,4 +264,34 @@ async fn keep(mut stderr: impl AsyncRead + Unpin) -> String {
     let _ = (&mut stderr).take(STDERR).read_to_end(&mut said).await;
     let _ = tokio::io::copy(&mut stderr, &mut sink).await;
     String::from_utf8_lossy(&said).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_killed_demo_left_is_swept_away() {
+        let temporary = tempfile::tempdir().unwrap();
+        // No process has such a number.
+        let dead = i32::MAX;
+        let make = |name: String, locked: bool| {
+            let path = temporary.path().join(name);
+            fs::create_dir(&path).unwrap();
+            let lock = locked.then(|| File::create_new(path.join(Directory::LOCK)).unwrap());
+            (path, lock)
+        };
+        let (left, lock) = make(format!("o-demo-{dead}-1"), true);
+        drop(lock);
+        let (held, lock) = make(format!("o-demo-{dead}-2"), true);
+        lock.as_ref().unwrap().try_lock().unwrap();
+        let (alive, _) = make(format!("o-demo-{}-3", std::process::id()), true);
+        let (no_demos, _) = make(format!("o-demo-{dead}-4"), false);
+        let (others, _) = make(format!("demo-{dead}-5"), true);
+        Directory::sweep(temporary.path());
+        assert!(!left.exists());
+        for kept in [held, alive, no_demos, others] {
+            assert!(kept.exists(), "{}", kept.display());
+        }
+    }
 }

@@ -16,19 +16,34 @@ use tokio::{
     time::Instant,
 };
 
-use super::tail::Tail;
+use super::{tail::Tail, warden::Warden};
 
 /// How often a process group is looked at that outlives its leader.
 const LOOK: Duration = Duration::from_millis(20);
+/// How long the output of a program is read once it has ended: what it left running in the
+/// background may hold the pipe open for ever.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// The process groups that exist. Clones are handles of one set; admission bounds it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Children {
     groups: Arc<Mutex<BTreeSet<u32>>>,
     count: Arc<watch::Sender<usize>>,
+    warden: Option<Arc<Warden>>,
 }
 
 impl Children {
+    /// An empty set whose members are killed also if this process is killed.
+    pub(crate) fn guarded() -> Self {
+        let warden = Warden::start().inspect_err(|error| {
+            tracing::warn!(%error, "programs will survive if this server is killed by SIGKILL");
+        });
+        Self {
+            warden: warden.ok().map(Arc::new),
+            ..Self::default()
+        }
+    }
+
     /// Waits until every program and what it started is gone.
     ///
     /// # Cancel safety
@@ -44,6 +59,24 @@ impl Children {
         for group in &*groups {
             signal(*group, Signal::Kill);
         }
+    }
+
+    fn add(&self, group: u32) {
+        if let Some(warden) = &self.warden {
+            warden.begun(group);
+        }
+        self.change(|groups| {
+            groups.insert(group);
+        });
+    }
+
+    fn remove(&self, group: u32) {
+        if let Some(warden) = &self.warden {
+            warden.ended(group);
+        }
+        self.change(|groups| {
+            groups.remove(&group);
+        });
     }
 
     fn change(&self, change: impl FnOnce(&mut BTreeSet<u32>)) {
@@ -71,6 +104,8 @@ struct Inner {
     tail: Tail,
     /// Whether it was waited for, so that its number may soon be another's.
     ended: bool,
+    /// Until when the output is read of a program that has ended.
+    until: Option<Instant>,
     children: Children,
     /// The place among those that run, free again when the last process is gone.
     _permit: OwnedSemaphorePermit,
@@ -85,15 +120,14 @@ impl Group {
         (permit, children): (OwnedSemaphorePermit, Children),
     ) -> Self {
         let inner = child.id().map(|id| {
-            children.change(|groups| {
-                groups.insert(id);
-            });
+            children.add(id);
             Inner {
                 child,
                 id,
                 stdout: Some(stdout),
                 tail,
                 ended: false,
+                until: None,
                 children,
                 _permit: permit,
             }
@@ -101,7 +135,8 @@ impl Group {
         Self { inner, kill_after }
     }
 
-    /// Reads more of standard output; `false` at its end.
+    /// Reads more of standard output; `false` at its end, or when the program has ended a while ago
+    /// and something else still holds it open.
     ///
     /// # Cancel safety
     /// Nothing is lost when the future is dropped.
@@ -112,12 +147,22 @@ impl Group {
         let Some(stdout) = &mut inner.stdout else {
             return false;
         };
-        // A pipe that cannot be read is at its end; the exit status says more.
-        let more = matches!(stdout.read_buf(buffer).await, Ok(1..));
-        if !more {
-            inner.stdout = None;
+        if inner.until.is_none() {
+            tokio::select! {
+                biased;
+                read = stdout.read_buf(buffer) => return more(read, &mut inner.stdout),
+                _ = inner.child.wait() => inner.until = Some(Instant::now() + GRACE),
+            }
         }
-        more
+        let until = inner.until.unwrap_or_else(Instant::now);
+        // Who writes without a pause would never let the time be looked at.
+        if Instant::now() >= until {
+            return false;
+        }
+        match tokio::time::timeout_at(until, stdout.read_buf(buffer)).await {
+            Ok(read) => more(read, &mut inner.stdout),
+            Err(_) => false,
+        }
     }
 
     /// Waits for the program to end by itself, and gives the end of its standard error if it did
@@ -130,19 +175,19 @@ impl Group {
             return Err(io::Error::other("it has ended before"));
         };
         let status = inner.child.wait().await?;
-        // What it left running in the background is its own affair.
-        inner.ended = true;
         let tail = match status.success() {
             true => String::new(),
             false => inner.tail.text().await,
         };
-        self.inner = None;
+        // What it left running in the background is its own affair, as long as it does not hold the
+        // output of a call that is over.
+        inner.ended = inner.stdout.is_none();
+        self.end();
         Ok((status, tail))
     }
-}
 
-impl Drop for Group {
-    fn drop(&mut self) {
+    /// Lets go of a program that has ended, and ends one that has not.
+    fn end(&mut self) {
         let Some(inner) = self.inner.take().filter(|inner| !inner.ended) else {
             return;
         };
@@ -156,11 +201,24 @@ impl Drop for Group {
     }
 }
 
+/// Whether more was read. A pipe that cannot be read is at its end; the exit status says more.
+fn more(read: io::Result<usize>, stdout: &mut Option<ChildStdout>) -> bool {
+    let more = matches!(read, Ok(1..));
+    if !more {
+        *stdout = None;
+    }
+    more
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.children.change(|groups| {
-            groups.remove(&self.id);
-        });
+        self.children.remove(self.id);
     }
 }
 
@@ -202,7 +260,7 @@ async fn drain(mut stdout: ChildStdout) {
 }
 
 #[derive(Clone, Copy)]
-enum Signal {
+pub(super) enum Signal {
     Terminate,
     Kill,
 }
@@ -215,7 +273,7 @@ fn group(id: u32) -> Option<rustix::process::Pid> {
 }
 
 #[cfg(unix)]
-fn signal(id: u32, signal: Signal) {
+pub(super) fn signal(id: u32, signal: Signal) {
     use rustix::process::Signal as Unix;
     let signal = match signal {
         Signal::Terminate => Unix::TERM,
@@ -233,7 +291,7 @@ fn exists(id: u32) -> bool {
 }
 
 #[cfg(not(unix))]
-fn signal(_: u32, _: Signal) {}
+pub(super) fn signal(_: u32, _: Signal) {}
 
 #[cfg(not(unix))]
 fn exists(_: u32) -> bool {

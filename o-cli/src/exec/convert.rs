@@ -62,14 +62,17 @@ impl Answer {
         if self.0 == Encoding::Raw {
             return Ok(raw(&json).unwrap_or_else(|| Body::json(json)));
         }
-        transcode(&Body::json(json), self.0)
-            .map_err(|error| CallError::failed(format!("the program's answer: {error}")))
+        transcode(&Body::json(json), self.0).map_err(|error| {
+            CallError::failed(format!(
+                "the program wrote a value that this encoding does not have: {error}"
+            ))
+        })
     }
 }
 
 fn raw(json: &str) -> Option<Body> {
     match serde_json::from_str(json).ok()? {
-        AsBytes::Bytes { base64 } => BASE64_STANDARD.decode(base64).ok().map(Body::raw),
+        AsBytes::Bytes { base64 } => json_text::decode_base64(&base64).ok().map(Body::raw),
         AsBytes::Text(text) => Some(Body::raw(text)),
     }
 }

@@ -20,7 +20,7 @@ const CHUNK: usize = 8 * 1024;
 /// A running program. Dropping it ends the program.
 #[derive(Debug)]
 pub(super) struct Run {
-    name: Arc<str>,
+    method: Arc<str>,
     group: Group,
     /// Whether standard output is at its end.
     written: bool,
@@ -34,15 +34,17 @@ impl Run {
     /// # Errors
     /// When the system does not start it.
     pub(super) fn start(
-        program: &Program,
+        (method, program): (&str, &Program),
         environment: [(&'static str, Option<String>); 6],
         input: Bytes,
         limits: &ExecLimits,
         place: (OwnedSemaphorePermit, Children),
     ) -> Result<Self, CallError> {
-        let name: Arc<str> = program.name.as_str().into();
         let failed = |what: &dyn std::fmt::Display| {
-            CallError::failed(format!("`{name}` cannot be started: {what}"))
+            let name = &program.name;
+            CallError::failed(format!(
+                "`{method}`: the program {name:?} cannot be started: {what}"
+            ))
         };
         let mut command = Command::new(&program.name);
         command.args(&program.arguments);
@@ -71,7 +73,7 @@ impl Run {
             written: false,
             splitter: Splitter::new(limits.max_value),
             feeder: tokio::spawn(feed(stdin, input)),
-            name,
+            method: method.into(),
         })
     }
 
@@ -90,7 +92,8 @@ impl Run {
                 Ok(Some(value)) => return Some(self.checked(&value)),
                 Ok(None) => {}
                 Err(error) => {
-                    let what = format!("a value of `{}` of over {} bytes", self.name, error.limit);
+                    let (method, limit) = (&self.method, error.limit);
+                    let what = format!("`{method}`: a value of over {limit} bytes of the program");
                     return Some(Err(CallError::TooLarge { what }));
                 }
             }
@@ -104,18 +107,26 @@ impl Run {
     }
 
     fn checked(&self, value: &[u8]) -> Result<String, CallError> {
-        json_text::compact(value).map_err(|error| {
+        let checked = json_text::check(value).and_then(|()| json_text::compact(value));
+        checked.map_err(|error| {
             let start = String::from_utf8_lossy(value.get(..40).unwrap_or(value)).into_owned();
-            let name = &self.name;
+            let method = &self.method;
+            let what = match error.contains("$bytes") {
+                true => "a bad byte string",
+                false => "something that is not JSON",
+            };
             CallError::failed(format!(
-                "`{name}` wrote something that is not JSON ({error}): {start}"
+                "`{method}`: the program wrote {what} ({error}): {start}"
             ))
         })
     }
 
     async fn exit(&mut self) -> Result<(), CallError> {
         let (status, tail) = self.group.exit().await.map_err(|error| {
-            CallError::failed(format!("how `{}` ended is not known: {error}", self.name))
+            let method = &self.method;
+            CallError::failed(format!(
+                "`{method}`: how the program ended is not known: {error}"
+            ))
         })?;
         if status.success() {
             return Ok(());
@@ -123,8 +134,8 @@ impl Run {
         let colon = if tail.is_empty() { "" } else { ": " };
         let how = how_it_ended(status);
         Err(CallError::failed(format!(
-            "`{}` {how}{colon}{tail}",
-            self.name
+            "`{}`: the program {how}{colon}{tail}",
+            self.method
         )))
     }
 }

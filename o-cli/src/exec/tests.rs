@@ -54,9 +54,9 @@ async fn a_unary_caller_gets_exactly_one_value() {
             .await
             .unwrap_err(),
     );
-    assert_eq!(failed, "`sh` exited with status 9: why");
+    assert_eq!(failed, "`m`: the program exited with status 9: why");
     let killed = message(unary("kill -9 $$", null()).await.unwrap_err());
-    assert_eq!(killed, "`sh` was ended by signal 9");
+    assert_eq!(killed, "`m`: the program was ended by signal 9");
 }
 
 #[tokio::test]

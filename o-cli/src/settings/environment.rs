@@ -5,9 +5,9 @@ use std::{fmt::Display, str::FromStr};
 use o_node::Preset;
 
 use super::{
-    Layer,
-    file::PresetName,
-    layer::{gate, key},
+    Gate, Layer,
+    file::{GateName, PresetName},
+    layer::{key, peers},
 };
 use crate::exit::Failure;
 
@@ -23,7 +23,8 @@ pub(super) fn layer(variable: impl Fn(&str) -> Option<String>) -> Result<Layer, 
         listen: many("O_LISTEN", text("O_LISTEN"))?,
         bootstrap: many("O_BOOTSTRAP", text("O_BOOTSTRAP"))?,
         key: key(text("O_KEY").map(Into::into), text("O_SEED"))?,
-        gate: gate(
+        gate: one::<GateName>("O_GATE", text("O_GATE"))?.map(Gate::from),
+        peers: peers(
             many("O_ALLOW", text("O_ALLOW"))?,
             many("O_DENY", text("O_DENY"))?,
         )?,

@@ -2,6 +2,7 @@
 
 use std::{fs, io, path::PathBuf, str::FromStr};
 
+use clap::ValueEnum;
 use o_address::{PeerId, TransportAddr};
 use o_core::{Capability, NetworkId};
 use o_node::{NodeConfig, Preset};
@@ -10,8 +11,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    Layer,
-    layer::{gate, key},
+    Gate, Layer,
+    layer::{key, peers},
 };
 use crate::exit::{Failure, chain};
 
@@ -36,7 +37,10 @@ struct FileConfig {
     key: Option<PathBuf>,
     /// The seed of the key of `o serve`, in place of a file. Whoever reads it has the key.
     seed: Option<String>,
-    /// The only peers that may connect to `o serve`.
+    /// Who may connect to `o serve`. Default: hierarchy for a node with a parent, open for one without.
+    gate: Option<GateName>,
+    /// The only peers that may connect to `o serve`; where the gate is the hierarchy, those that may
+    /// connect beside parent, children and leader.
     #[schemars(with = "Option<Vec<String>>")]
     allow: Option<Vec<PeerId>>,
     /// The peers that may not connect to `o serve`; not together with `allow`.
@@ -86,6 +90,37 @@ struct Exec {
     max_value: Option<usize>,
     /// How much of the end of standard error an error carries, in bytes. Default: 3072.
     stderr_tail: Option<usize>,
+}
+
+/// Who may connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum GateName {
+    /// Only the parent, children, the leader and allowed peers; a root, without a parent, is open.
+    Hierarchy,
+    /// Everybody, or whom the list of allowed or denied peers lets.
+    Open,
+}
+
+impl From<GateName> for Gate {
+    fn from(name: GateName) -> Self {
+        match name {
+            GateName::Hierarchy => Self::Hierarchy,
+            GateName::Open => Self::Open,
+        }
+    }
+}
+
+impl FromStr for GateName {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "hierarchy" => Ok(Self::Hierarchy),
+            "open" => Ok(Self::Open),
+            _ => Err("a gate is hierarchy or open"),
+        }
+    }
 }
 
 /// From which defaults to start.
@@ -158,7 +193,8 @@ pub(super) fn parse(text: &str) -> Result<(Layer, Value), Failure> {
         listen: config.listen,
         bootstrap: config.bootstrap,
         key: key(config.key, config.seed)?,
-        gate: gate(config.allow, config.deny)?,
+        gate: config.gate.map(Gate::from),
+        peers: peers(config.allow, config.deny)?,
         capabilities: config.capabilities,
         max_connections: config.max_connections,
         call_timeout: config.timeouts.call,

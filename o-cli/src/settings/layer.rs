@@ -6,7 +6,7 @@ use o_address::{PeerId, TransportAddr};
 use o_core::{Capability, NetworkId};
 use o_node::{KeySource, Preset, Seed};
 
-use super::{Gate, Origin, Setting, by_preset, pick};
+use super::{Gate, Origin, PeerList, Setting, by_preset, pick};
 use crate::{
     cli::{NetworkArgs, PresetArgs, SettingsArgs},
     exec::ExecLimits,
@@ -22,6 +22,7 @@ pub(crate) struct Layer {
     pub(super) bootstrap: Option<Vec<TransportAddr>>,
     pub(super) key: Option<KeySource>,
     pub(super) gate: Option<Gate>,
+    pub(super) peers: Option<PeerList>,
     pub(super) capabilities: Option<Vec<Capability>>,
     pub(super) max_connections: Option<usize>,
     pub(super) call_timeout: Option<Duration>,
@@ -38,6 +39,7 @@ impl Layer {
     pub(super) fn only_for_clients(&mut self) {
         self.key = None;
         self.gate = None;
+        self.peers = None;
         self.listen = None;
         self.capabilities = None;
     }
@@ -57,16 +59,16 @@ pub(super) fn key(
 }
 
 /// The one list that a source names.
-pub(super) fn gate(
+pub(super) fn peers(
     allow: Option<Vec<PeerId>>,
     deny: Option<Vec<PeerId>>,
-) -> Result<Option<Gate>, Failure> {
+) -> Result<Option<PeerList>, Failure> {
     match (allow, deny) {
         (Some(_), Some(_)) => Err(Failure::usage(
             "a list of allowed and one of denied peers: give one of them",
         )),
-        (Some(allow), None) => Ok(Some(Gate::Allow(allow))),
-        (None, Some(deny)) => Ok(Some(Gate::Deny(deny))),
+        (Some(allow), None) => Ok(Some(PeerList::Allow(allow))),
+        (None, Some(deny)) => Ok(Some(PeerList::Deny(deny))),
         (None, None) => Ok(None),
     }
 }
@@ -110,7 +112,8 @@ impl TryFrom<&SettingsArgs> for Layer {
             listen: given(&args.listen),
             bootstrap: given(&args.bootstrap),
             key: key(args.key.clone(), args.seed.clone())?,
-            gate: gate(given(&args.allow), given(&args.deny))?,
+            gate: args.gate.map(Gate::from),
+            peers: peers(given(&args.allow), given(&args.deny))?,
             capabilities: given(&args.capability),
             max_connections: args.max_connections,
             max_running: args.max_running,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use o_node::KeySource;
 use serde_json::{Value, json};
 
-use super::{Gate, Origin, Setting, Settings, node};
+use super::{Gate, Origin, PeerList, Setting, Settings, node};
 use crate::exit::Failure;
 
 /// One setting as it is shown.
@@ -37,6 +37,8 @@ pub(crate) fn rows(settings: &Settings) -> Result<Vec<Row>, Failure> {
         row("bootstrap", &settings.bootstrap, |peers| json!(peers)),
         row("key", &settings.key, key),
         row("gate", &settings.gate, gate),
+        row("allow", &settings.peers, allow),
+        row("deny", &settings.peers, deny),
         row("capabilities", &settings.capabilities, |all| json!(all)),
         row("max_connections", &settings.max_connections, |max| {
             json!(max)
@@ -81,11 +83,25 @@ fn key(key: &Option<KeySource>) -> Value {
     }
 }
 
-fn gate(gate: &Gate) -> Value {
+fn gate(gate: &Option<Gate>) -> Value {
     match gate {
-        Gate::Open => json!("open"),
-        Gate::Allow(peers) => json!({ "allow": peers }),
-        Gate::Deny(peers) => json!({ "deny": peers }),
+        None => json!("hierarchy with --parent, open without"),
+        Some(Gate::Hierarchy) => json!("hierarchy"),
+        Some(Gate::Open) => json!("open"),
+    }
+}
+
+fn allow(peers: &PeerList) -> Value {
+    match peers {
+        PeerList::Allow(peers) => json!(peers),
+        _ => json!([]),
+    }
+}
+
+fn deny(peers: &PeerList) -> Value {
+    match peers {
+        PeerList::Deny(peers) => json!(peers),
+        _ => json!([]),
     }
 }
 

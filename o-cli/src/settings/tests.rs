@@ -92,8 +92,8 @@ fn a_stronger_source_replaces_the_other_list_too() {
     let toml = format!("deny = ['{PEER}']\nseed = 's'");
     let settings = resolve(Layer::default(), &[("O_ALLOW", PEER)], &toml, Role::Server);
     assert_eq!(
-        settings.gate.value,
-        Gate::Allow(vec![PEER.parse().unwrap()])
+        settings.peers.value,
+        PeerList::Allow(vec![PEER.parse().unwrap()])
     );
     assert!(matches!(settings.key.value, Some(KeySource::Seed(_))));
     assert!(file::parse(&format!("allow = ['{PEER}']\ndeny = ['{PEER}']")).is_err());

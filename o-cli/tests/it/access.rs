@@ -67,3 +67,80 @@ async fn refused_on_the_way_into_the_network_is_refused() {
     ];
     assert_eq!(user.run(&find).await.error(5)["code"], "refused");
 }
+
+#[tokio::test]
+async fn a_child_accepts_its_parent_and_whom_its_operator_names() {
+    let user = User::new();
+    let id = async |seed| user.run(&["id", "--seed", seed]).await.ok();
+    let (parent, friend) = (id("parent").await, id("friend").await);
+    let leader = user.serve(&["o://leader", "--seed", "parent"]).await;
+    assert_eq!(leader.peer_id(), parent.trim());
+    let at = leader.at("/tcp/").to_owned();
+    let call = async |server: &crate::support::Server, seed| {
+        let peer = server.at("/tcp/");
+        let call = ["call", "o://leader/child", "echo", "1", "--json"];
+        user.run(&[&call[..], &["--peer", peer, "--seed", seed]].concat())
+            .await
+    };
+    let child = ["o://leader/child", "--parent", &at];
+
+    let alone = user.serve(&child).await;
+    let refused = call(&alone, "stranger").await.error(5);
+    assert_eq!(
+        (&refused["code"], &refused["certain"]),
+        (&"refused".into(), &true.into())
+    );
+    let message = refused["message"].as_str().unwrap();
+    assert!(
+        message.contains("accepts only its parent, its children and the leader"),
+        "{message}"
+    );
+    assert_eq!(call(&alone, "parent").await.ok(), "1\n");
+    assert_eq!(call(&alone, "friend").await.code(), 5);
+    alone.stop().await;
+
+    let with_friend = user
+        .serve(&[&child[..], &["--allow", friend.trim()]].concat())
+        .await;
+    assert_eq!(call(&with_friend, "friend").await.ok(), "1\n");
+    assert_eq!(call(&with_friend, "parent").await.ok(), "1\n");
+    assert_eq!(call(&with_friend, "stranger").await.code(), 5);
+    with_friend.stop().await;
+
+    let open = user
+        .serve(&[&child[..], &["--gate", "open"]].concat())
+        .await;
+    assert_eq!(call(&open, "stranger").await.ok(), "1\n");
+    open.stop().await;
+
+    let mut by_variable = user.command(&[&["serve", "--json"], &child[..]].concat());
+    by_variable.env("O_GATE", "open");
+    let open = user.serve_command(by_variable).await;
+    assert_eq!(call(&open, "stranger").await.ok(), "1\n");
+}
+
+#[tokio::test]
+async fn what_the_gate_does_is_explained() {
+    let user = User::new();
+    let help = user.run(&["serve", "--help"]).await.ok();
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        help.contains("only the parent, children and the leader may connect"),
+        "{help}"
+    );
+    assert!(help.contains("or everybody with --gate open"), "{help}");
+    let nameless = [
+        "serve",
+        "o://x",
+        "--parent",
+        "/ip4/127.0.0.1/tcp/1",
+        "--json",
+    ];
+    let error = user.run(&nameless).await.error(2);
+    assert!(
+        error["hint"].as_str().unwrap().contains("peer id"),
+        "{error}"
+    );
+    let wrong = ["serve", "o://x", "--gate", "closed"];
+    assert_eq!(user.run(&wrong).await.code(), 2);
+}

@@ -154,3 +154,45 @@ async fn logs_go_to_standard_error_in_the_chosen_form() {
     command.env("O_LOG", "o=loud");
     assert_eq!(user.finish(command).await.code(), 2);
 }
+
+#[tokio::test]
+async fn the_gate_is_shown_with_its_lists() {
+    let user = User::new();
+    let gate = async |user: &User| show(user, None, &[]).await["gate"].clone();
+    let default = json!({"value": "hierarchy with --parent, open without", "from": "preset"});
+    assert_eq!(gate(&user).await, default);
+    std::fs::write(user.path("o.toml"), "gate = 'hierarchy'\n").unwrap();
+    let by_file = show(&user, None, &["--config", "o.toml"]).await;
+    assert_eq!(
+        by_file["gate"],
+        json!({"value": "hierarchy", "from": "file"})
+    );
+    let mut command = user.command(&["config", "show", "--json", "--config", "o.toml"]);
+    command.env("O_GATE", "open");
+    let shown = user.finish(command).await.json();
+    assert_eq!(
+        shown["gate"],
+        json!({"value": "open", "from": "environment"})
+    );
+    let peer = user.run(&["id", "--seed", "x"]).await.ok();
+    let shown = show(&user, None, &["--allow", peer.trim()]).await;
+    assert_eq!(
+        shown["allow"],
+        json!({"value": [peer.trim()], "from": "flag"})
+    );
+    let schema = user.run(&["config", "schema"]).await.json();
+    assert!(schema["properties"]["gate"].is_object());
+}
+
+#[tokio::test]
+async fn a_limit_is_shown_as_it_holds_everywhere() {
+    let user = User::new();
+    let shown = show(&user, None, &["--max-connections", "7"]).await;
+    for name in [
+        "max_connections",
+        "node.pool.max_connections",
+        "node.limits.max_inbound",
+    ] {
+        assert_eq!(shown[name]["value"], 7, "{name}");
+    }
+}

@@ -234,6 +234,13 @@ async fn its_processes_do_not_outlive_it() {
     for ready in named(&events, "ready") {
         until_gone(pid(ready)).await;
     }
+    // It could not remove its directory; the next one does.
+    let left = || fs::read_dir(user.temporary()).unwrap().count();
+    assert_eq!(left(), 1);
+    let mut next = user.demo(&["orchard"]);
+    let events = up_to(&mut next, "").await;
+    assert_eq!(next.exit().await, 0, "{events:?}");
+    assert_eq!(left(), 0);
 }
 
 #[tokio::test]

@@ -14,6 +14,9 @@ async fn usage_is_2_also_for_programs_that_read_json() {
         &["find", "Not/A/Capability"],
         &["call", "o://a", "m", "{oops"],
         &["call", "o://a", "m", "[NaN]"],
+        &["call", "o://a", "m", "{\"$bytes\":\"!!!\"}"],
+        &["call", "o://a", "m", "[{\"$bytes\":\"YQ=\"}]"],
+        &["call", "o://a", "m", "{\"$bytes\":\"YQ==\",\"a\":1}"],
         &["call", "o://a", "m", "@no-such-file"],
         &["call", "o://a", "m", "--peer", "nonsense"],
         &["call", "o://a", "m", "--timeout", "soon"],
@@ -41,6 +44,11 @@ async fn usage_is_2_also_for_programs_that_read_json() {
     }
     let outcome = user.run(&["call", "o://a//b", "m"]).await;
     assert!(outcome.stderr.contains("at byte 6"), "{outcome:?}");
+    let outcome = user
+        .run(&["call", "o://a", "m", "{\"$bytes\":\"YQ==\",\"a\":1}"])
+        .await;
+    let expected = "error: the parameters: an object with $bytes is a byte string and has no other";
+    assert!(outcome.stderr.starts_with(expected), "{outcome:?}");
 }
 
 #[tokio::test]
@@ -243,4 +251,21 @@ async fn interrupted_is_130() {
     assert!(ping.line().await.unwrap().contains("seq=1"));
     ping.signal(Signal::INT);
     assert_eq!(ping.exit().await, 130);
+}
+
+#[tokio::test]
+async fn an_error_names_the_peer_also_when_discovery_found_it() {
+    let user = User::new();
+    let fail = user.script("fail.sh", "#!/bin/sh\nexit 3\n");
+    let args = ["o://a", "--method", &format!("fail={fail}")];
+    let args = [&args[..], &["--method", "sleep=sleep 1000"]].concat();
+    let server = user.serve(&args).await;
+    let call = async |more: &[&str], code| {
+        let call = [&["call", "o://a", "--json"], more].concat();
+        let error = user.run(&call).await.error(code);
+        assert_eq!(error["peer"], server.peer_id(), "{more:?}: {error}");
+    };
+    call(&["fail"], 7).await;
+    call(&["no-such-method"], 7).await;
+    call(&["sleep", "--timeout", "2s"], 6).await;
 }

@@ -78,12 +78,28 @@ async fn shells_can_complete() {
         );
     }
     assert_eq!(user.run(&["completions", "no-such-shell"]).await.code(), 2);
+    let json = user.run(&["completions", "bash", "--json"]).await.json();
+    assert_eq!(json["shell"], "bash");
+    assert!(json["script"].as_str().unwrap().contains("describe"));
 }
 
 #[tokio::test]
 async fn the_version_is_told() {
     let version = User::new().run(&["--version"]).await.ok();
     assert_eq!(version, format!("o {}\n", env!("CARGO_PKG_VERSION")));
+    for args in [["--version", "--json"], ["--json", "-V"]] {
+        let json = User::new().run(&args).await.json();
+        assert_eq!(json["version"], env!("CARGO_PKG_VERSION"));
+    }
+}
+
+#[tokio::test]
+async fn a_group_of_commands_has_examples_too() {
+    let help = User::new().run(&["config", "--help"]).await.ok();
+    assert!(
+        help.contains("Examples:") && help.contains("o config path"),
+        "{help}"
+    );
 }
 
 #[tokio::test]

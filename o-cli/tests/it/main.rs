@@ -10,3 +10,4 @@ mod networks;
 mod programs;
 mod serving;
 mod support;
+mod times;

@@ -255,3 +255,48 @@ async fn on_a_local_network_multicast_is_enough() {
     assert_eq!(lines.next(), Some("1"), "{outcome:?}");
     assert_eq!(outcome.code(), 0, "{outcome:?}");
 }
+
+#[tokio::test]
+async fn a_registry_that_others_can_write_is_not_used() {
+    let user = User::new();
+    let server = user.serve(&["o://a"]).await;
+    let registry = user.path("run/o");
+    let mode = |mode| {
+        std::fs::set_permissions(&registry, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    mode(0o777);
+    let call = ["call", "o://a", "echo", "1"];
+    let error = user.run(&[&call[..], &["--json"]].concat()).await.error(4);
+    let hint = error["hint"].as_str().unwrap();
+    assert!(
+        hint.contains("mode 0777") && hint.contains("chmod 700"),
+        "{hint}"
+    );
+    // A server says so, and serves all the same.
+    let other = user.serve(&["o://b"]).await;
+    let said = std::fs::read_to_string(user.path("stderr.log")).unwrap();
+    assert!(said.contains("is open to others"), "{said}");
+    assert_eq!(std::fs::read_dir(&registry).unwrap().count(), 1);
+    let given = ["call", "o://b", "echo", "1", "--peer", other.at("/tcp/")];
+    assert_eq!(user.run(&given).await.ok(), "1\n");
+    mode(0o700);
+    assert_eq!(user.run(&call).await.ok(), "1\n");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn everybody_who_named_a_provider_is_told() {
+    let user = User::new();
+    let _first = user.serve(&["o://one"]).await;
+    let mut second = user.serve(&["o://two", "--capability", "two"]).await;
+    second.event("announced").await;
+    // Both are on file, and the first has it from the second that it is a provider.
+    let mut sources = Value::Null;
+    for _ in 0..20 {
+        sources = user.run(&["find", "two", "--json"]).await.json()["source"].clone();
+        if sources == serde_json::json!(["bootstrap", "dht"]) {
+            return;
+        }
+    }
+    panic!("{sources}");
+}

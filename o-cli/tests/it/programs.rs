@@ -252,6 +252,10 @@ async fn two_interrupts_end_a_server_at_once() {
     let (own, child) = pids(&user).await;
     server.running.signal(Signal::INT);
     server.event("stopping").await;
+    // Signals that come together are one: `timeout` sends one to the process and one to its group.
+    server.running.signal(Signal::INT);
+    tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+    assert!(is_alive(server.running.pid()));
     server.running.signal(Signal::INT);
     assert_eq!(server.running.exit().await, 130);
     until_gone(own).await;
@@ -290,5 +294,59 @@ async fn a_server_killed_in_the_middle_of_a_call_is_noticed() {
         assert_eq!(output.status.code(), Some(4), "{listen}: {output:?}");
         let error: Value = serde_json::from_slice(&output.stderr).unwrap();
         assert_eq!(error["error"]["code"], "connection_lost", "{listen}");
+        let message = error["error"]["message"].as_str().unwrap();
+        assert!(!message.contains("this end"), "{listen}: {message}");
     }
+}
+
+#[tokio::test]
+async fn programs_do_not_survive_a_server_that_was_killed() {
+    let user = User::new();
+    let mut server = serve(&user, FOREVER).await;
+    let args: Vec<String> = call(&server, &[]).into_iter().map(str::to_owned).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let mut running = user.start(&args);
+    assert_eq!(running.line().await.as_deref(), Some("\"running\""));
+    let (own, child) = pids(&user).await;
+    server.running.signal(Signal::KILL);
+    server.running.exit().await;
+    // Also what the program started itself.
+    until_gone(own).await;
+    until_gone(child).await;
+}
+
+#[tokio::test]
+async fn what_stays_in_the_background_does_not_hold_a_call() {
+    let user = User::new();
+    // It has the program's standard output, and ends neither by itself nor by SIGTERM.
+    let script = "#!/bin/sh\n(trap '' TERM; while true; do sleep 0.05; done) &\n\
+        echo $! > child.pid\necho 1\n";
+    let server = serve(&user, script).await;
+    let outcome = user.run(&call(&server, &["--timeout", "30s"])).await;
+    assert_eq!(outcome.ok(), "1\n");
+    until_gone(number_in(&user.path("child.pid")).await).await;
+}
+
+#[tokio::test]
+async fn what_a_program_writes_is_checked_like_parameters() {
+    let user = User::new();
+    let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    let values = [
+        ("1e999".to_owned(), "out of range"),
+        (nested(5000), "recursion limit"),
+        ("{\"$bytes\":\"!!!\"}".to_owned(), "not standard base64"),
+    ];
+    for (value, why) in values {
+        let server = serve(&user, &format!("#!/bin/sh\ncat <<'E'\n{value}\nE\n")).await;
+        let error = user.run(&call(&server, &[])).await.error(7);
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains("`m`: the program wrote "), "{message}");
+        assert!(message.contains(why) && message.len() < 500, "{message}");
+        server.stop().await;
+    }
+    // What is nested deeply and may be sent is not laid out in steps.
+    let value = nested(120);
+    let server = serve(&user, &format!("#!/bin/sh\necho '{value}'\n")).await;
+    let args = ["call", "o://a", "m", "--peer", server.at("/tcp/")];
+    assert_eq!(user.run(&args).await.ok(), format!("{value}\n"));
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Server, User};
+use crate::support::{Server, User, is_alive};
 
 async fn find_and_call(listen: &str, part: &str) {
     let user = User::new();
@@ -293,4 +293,22 @@ async fn events_follow_the_ready_line() {
     assert_eq!(connected["peer"], peer.trim());
     assert_eq!(connected["direction"], "inbound");
     assert_eq!(server.event("disconnected").await["peer"], peer.trim());
+}
+
+#[tokio::test]
+async fn a_server_whose_events_nobody_reads_goes_on_serving() {
+    let user = User::new();
+    let server = echo(&user).await;
+    let (pid, peer) = (server.running.pid(), server.at("/tcp/").to_owned());
+    // Its standard output is closed, as by `head -1`.
+    let mut running = server.running.without_reader();
+    let call = ["call", "o://try/echo", "echo", "1", "--peer", &peer];
+    for _ in 0..3 {
+        assert_eq!(user.run(&call).await.ok(), "1\n");
+    }
+    assert!(is_alive(pid));
+    let said = || std::fs::read_to_string(user.path("stderr.log")).unwrap();
+    assert_eq!(said().matches("goes on serving").count(), 1, "{}", said());
+    running.signal(rustix::process::Signal::TERM);
+    assert_eq!(running.exit().await, 0);
 }

@@ -177,7 +177,34 @@ pub(crate) struct Running {
     lines: Lines<BufReader<ChildStdout>>,
 }
 
+/// A command that runs and whose standard output nobody reads any more.
+pub(crate) struct Unread(Child);
+
+impl Unread {
+    pub(crate) fn signal(&self, signal: Signal) {
+        send(self.0.id().expect("it has ended"), signal);
+    }
+
+    pub(crate) async fn exit(&mut self) -> i32 {
+        exit_of(&mut self.0).await
+    }
+}
+
+async fn exit_of(child: &mut Child) -> i32 {
+    let status = timeout(DEADLINE, child.wait()).await;
+    status
+        .expect("it did not end")
+        .unwrap()
+        .code()
+        .unwrap_or(-1)
+}
+
 impl Running {
+    /// Closes the reading end of its standard output.
+    pub(crate) fn without_reader(self) -> Unread {
+        Unread(self.child)
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id().expect("it has ended")
     }
@@ -197,12 +224,7 @@ impl Running {
     }
 
     pub(crate) async fn exit(&mut self) -> i32 {
-        let status = timeout(DEADLINE, self.child.wait()).await;
-        status
-            .expect("it did not end")
-            .unwrap()
-            .code()
-            .unwrap_or(-1)
+        exit_of(&mut self.child).await
     }
 }
 

@@ -1,7 +1,41 @@
 //! The events of a node as `o serve --json` writes them.
 
+use std::collections::HashMap;
+
+use o_address::PeerId;
 use o_core::{Event, Lagged};
 use serde_json::{Value, json};
+
+/// How many connections each peer has. Two nodes that dial each other at the same time have two for
+/// a while, of which readers of the events need not know. The node's limits bound it.
+#[derive(Debug, Default)]
+pub(super) struct Connections(HashMap<PeerId, usize>);
+
+impl Connections {
+    /// Takes note of an event; `false` for a connection that is not a peer's first, and for the end
+    /// of one that is not its last.
+    pub(super) fn is_news(&mut self, event: &Result<Event, Lagged>) -> bool {
+        match event {
+            // What was missed is not known: everything is news again.
+            Err(Lagged(_)) => self.0.clear(),
+            Ok(Event::Connected { peer, .. }) => {
+                let count = self.0.entry(*peer).or_default();
+                *count = count.saturating_add(1);
+                return *count == 1;
+            }
+            Ok(Event::Disconnected { peer, .. }) => {
+                let left = self.0.get(peer).map_or(0, |count| count.saturating_sub(1));
+                if left > 0 {
+                    self.0.insert(*peer, left);
+                    return false;
+                }
+                self.0.remove(peer);
+            }
+            _ => {}
+        }
+        true
+    }
+}
 
 /// An event, one line for programs; `None` for those that say nothing new.
 pub(super) fn as_json(event: &Result<Event, Lagged>) -> Option<Value> {
@@ -40,4 +74,40 @@ pub(super) fn as_json(event: &Result<Event, Lagged>) -> Option<Value> {
         Event::Announced(address) => json!({ "event": "announced", "address": address }),
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use o_core::Direction;
+
+    use super::*;
+
+    #[test]
+    fn a_second_connection_of_a_peer_is_no_news() {
+        let peer = o_node::Keypair::from_seed("peer").peer_id();
+        let connected = || {
+            Ok(Event::Connected {
+                peer,
+                address: "/ip4/127.0.0.1/tcp/1".parse().unwrap(),
+                direction: Direction::Inbound,
+            })
+        };
+        let disconnected = || {
+            Ok(Event::Disconnected {
+                peer,
+                reason: String::new(),
+            })
+        };
+        let mut connections = Connections::default();
+        let mut is_news = |event| connections.is_news(&event);
+        assert!(is_news(connected()));
+        assert!(!is_news(connected()));
+        assert!(!is_news(disconnected()));
+        assert!(is_news(disconnected()));
+        // Again, and after something was missed.
+        assert!(is_news(connected()));
+        assert!(is_news(Err(Lagged(3))));
+        assert!(is_news(disconnected()));
+        assert!(is_news(connected()));
+    }
 }
