@@ -66,7 +66,8 @@ pub(crate) fn target_dir(sh: &Shell) -> anyhow::Result<PathBuf> {
     Ok(Path::new(directory).to_owned())
 }
 
-fn metadata(sh: &Shell) -> anyhow::Result<Value> {
+/// The output of `cargo metadata --no-deps`.
+pub(crate) fn metadata(sh: &Shell) -> anyhow::Result<Value> {
     let json = cmd!(sh, "cargo metadata --locked --no-deps --format-version 1")
         .quiet()
         .read()?;
