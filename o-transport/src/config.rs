@@ -34,6 +34,14 @@ pub struct TransportConfig {
     /// 100 ms to 10 min, default 10 s.
     #[serde(with = "humantime_serde")]
     pub connect_timeout: Duration,
+    /// The same for dialing a loopback address, where nobody is far: how long a dead QUIC address
+    /// costs, which refuses nothing. `connect_timeout` holds too. 100 ms to 10 min, default 2 s.
+    #[serde(with = "humantime_serde")]
+    pub loopback_timeout: Duration,
+    /// The same for dialing a private or link-local address (RFC 1918, fc00::/7, 169.254.0.0/16,
+    /// fe80::/10). 100 ms to 10 min, default 3 s.
+    #[serde(with = "humantime_serde")]
+    pub lan_timeout: Duration,
 }
 
 impl Default for TransportConfig {
@@ -47,6 +55,8 @@ impl Default for TransportConfig {
             security: vec![Security::Noise],
             yamux: YamuxConfig::default(),
             connect_timeout: Duration::from_secs(10),
+            loopback_timeout: Duration::from_secs(2),
+            lan_timeout: Duration::from_secs(3),
         }
     }
 }
@@ -200,7 +210,9 @@ impl TransportConfig {
     pub fn validate(&self) -> Result<(), BuildError> {
         let seconds = Duration::from_secs;
         let timeouts = Duration::from_millis(100)..=seconds(600);
-        within("connect_timeout", self.connect_timeout, timeouts)?;
+        within("connect_timeout", self.connect_timeout, timeouts.clone())?;
+        within("loopback_timeout", self.loopback_timeout, timeouts.clone())?;
+        within("lan_timeout", self.lan_timeout, timeouts)?;
         within("tcp.backlog", self.tcp.backlog, 1..=65_535)?;
         let frames = 128 << 10..=16 << 20;
         within("websocket.max_frame", self.websocket.max_frame, frames)?;

@@ -1,5 +1,6 @@
 //! All configured transports as one, which refuses a peer other than the dialed one.
 
+mod patience;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,7 @@ use libp2p::{
 };
 use o_address::TransportAddr;
 
+use self::patience::Patience;
 use crate::{
     BuildError, Keypair, TransportConfig, WrongPeer, from_peer_id,
     registry::{self, Entry, TRANSPORTS},
@@ -99,7 +101,7 @@ fn join(
         let feature = entry.feature;
         let build = entry.build.ok_or(BuildError::NotCompiledIn { feature })?;
         let group = if entry.named { &mut named } else { &mut front };
-        group.push(build(config, keys)?);
+        group.push(Patience::new(build(config, keys)?, config).boxed());
     }
     // One resolver around all that need one: it takes every address, so it must come last.
     if let Some(named) = either(named) {

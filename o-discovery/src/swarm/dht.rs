@@ -31,6 +31,7 @@
 
 mod behaviour;
 mod config;
+mod farewell;
 mod handle;
 mod keys;
 mod state;
@@ -38,7 +39,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-use libp2p::{PeerId, kad::RecordKey};
+use libp2p::{Multiaddr, PeerId, kad::RecordKey};
 use o_core::NetworkId;
 use tokio::sync::mpsc;
 
@@ -66,6 +67,19 @@ fn record_key(digest: &Digest) -> RecordKey {
     let mut multihash = vec![0x12, 0x20];
     multihash.extend_from_slice(digest);
     RecordKey::from(multihash)
+}
+
+/// The addresses of a peer in the routing table, the peer at the end of each.
+fn table_addresses(kad: &mut Behaviour, peer: &PeerId) -> Vec<Multiaddr> {
+    let Some(bucket) = kad.kbucket(*peer) else {
+        return Vec::new();
+    };
+    let entry = bucket
+        .iter()
+        .find(|entry| entry.node.key.preimage() == peer);
+    entry
+        .map(|entry| entry.node.value.iter().cloned().collect())
+        .unwrap_or_default()
 }
 
 /// Whether a key has the form of ours.

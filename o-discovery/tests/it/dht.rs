@@ -180,9 +180,112 @@ async fn what_others_were_told_is_forgotten_after_its_time() {
     let announced = record(&a.network, &a.peer, "o://a", "x");
     a.handle.announce(&announced).await.unwrap();
     until_found(&e.handle, name("o://a"), a.peer).await;
-    a.handle.withdraw(&tombstone(&announced)).await.unwrap();
+    drop(a); // Without a word.
     let forgotten = async { while !peers(&e.handle, name("o://a")).await.is_empty() {} };
     timeout(DEADLINE, forgotten).await.unwrap();
+}
+
+/// Those who were told know it as soon as the withdrawal has returned, which waits for their answer.
+#[tokio::test]
+async fn a_withdrawal_reaches_those_who_were_told() {
+    let servers = join_all((0..4).map(|_| Node::start("main", server()))).await;
+    let [bootstrap, a, ..] = &servers[..] else {
+        panic!("there are four");
+    };
+    let e = Node::start("main", client()).await;
+    for node in servers[1..].iter().chain([&e]) {
+        node.join(bootstrap).await;
+    }
+    let [one, two] = ["o://one", "o://two"].map(|at| record(&a.network, &a.peer, at, "x"));
+    for announced in [&one, &two] {
+        a.handle.announce(announced).await.unwrap();
+    }
+    for query in [name("o://one"), name("o://two"), capability("x")] {
+        until_found(&e.handle, query, a.peer).await;
+    }
+    withdraw(a, &one).await;
+    until_forgotten(&e.handle, name("o://one")).await;
+    // The other agent still needs the capability.
+    assert_eq!(peers(&e.handle, name("o://two")).await, only(a.peer));
+    assert_eq!(peers(&e.handle, capability("x")).await, only(a.peer));
+
+    withdraw(a, &two).await;
+    for query in [name("o://two"), capability("x")] {
+        until_forgotten(&e.handle, query).await;
+    }
+    for server in &servers {
+        assert_eq!(server.stored().await, 0);
+    }
+    // What was taken back can be announced again.
+    let again = record(&a.network, &a.peer, "o://one", "x");
+    a.handle.announce(&again).await.unwrap();
+    until_found(&e.handle, name("o://one"), a.peer).await;
+}
+
+async fn withdraw(node: &Node, announced: &o_core::SignedRecord) {
+    let tombstone = tombstone(announced);
+    let withdrawing = node.handle.withdraw(&tombstone);
+    timeout(DEADLINE, withdrawing).await.unwrap().unwrap();
+}
+
+/// An answered question is no proof that the withdrawal before it has been dealt with, only nearly.
+async fn until_forgotten(handle: &Handle, query: Query) {
+    let forgotten = async { while !peers(handle, query.clone()).await.is_empty() {} };
+    timeout(DEADLINE, forgotten).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_withdrawal_ends_when_nobody_is_left_to_hear_it() {
+    let bootstrap = Node::start("main", server()).await;
+    let a = Node::start("main", server()).await;
+    a.join(&bootstrap).await;
+    let announced = record(&a.network, &a.peer, "o://a", "x");
+    a.handle.announce(&announced).await.unwrap();
+    drop(bootstrap);
+    withdraw(&a, &announced).await;
+}
+
+#[tokio::test]
+async fn who_leaves_is_taken_out_of_the_tables_and_announces_nothing_more() {
+    let bootstrap = Node::start("main", server()).await;
+    let a = Node::start("main", server()).await;
+    a.join(&bootstrap).await;
+    until_in_table(&bootstrap, &a, true).await;
+    a.leave().await;
+    until_in_table(&bootstrap, &a, false).await;
+    let late = record(&a.network, &a.peer, "o://a", "x");
+    assert!(
+        timeout(Duration::from_millis(200), a.handle.announce(&late))
+            .await
+            .is_err(),
+        "it waits in vain"
+    );
+    assert_eq!(bootstrap.stored().await, 0);
+}
+
+#[tokio::test]
+async fn who_is_gone_without_a_word_leaves_the_tables_and_may_come_back() {
+    let bootstrap = Node::start("main", server()).await;
+    let a = Node::start("main", server()).await;
+    a.join(&bootstrap).await;
+    until_in_table(&bootstrap, &a, true).await;
+    let announced = record(&bootstrap.network, &bootstrap.peer, "o://b", "x");
+    bootstrap.handle.announce(&announced).await.unwrap();
+    let gone = a.peer;
+    drop(a);
+    let left = async { while bootstrap.table().await.contains(&gone) {} };
+    timeout(DEADLINE, left).await.unwrap();
+
+    // The only server once more, who knows nothing: it is told at once, not at the next round.
+    let a = Node::start("main", server()).await;
+    a.join(&bootstrap).await;
+    let told = async { while a.stored().await < 2 {} };
+    timeout(DEADLINE, told).await.unwrap();
+}
+
+async fn until_in_table(node: &Node, peer: &Node, wanted: bool) {
+    let looking = async { while node.table().await.contains(&peer.peer) != wanted {} };
+    timeout(DEADLINE, looking).await.unwrap();
 }
 
 #[tokio::test]

@@ -55,6 +55,10 @@ fn values_out_of_bounds_are_named() {
     assert_eq!(reason, "4097 is not within 64 to 1024");
     let (field, _) = invalid(|config| config.yamux.max_streams = 0);
     assert_eq!(field, "yamux.max_streams");
+    let (field, _) = invalid(|config| config.loopback_timeout = Duration::from_millis(99));
+    assert_eq!(field, "loopback_timeout");
+    let (field, _) = invalid(|config| config.lan_timeout = Duration::from_secs(601));
+    assert_eq!(field, "lan_timeout");
     let (field, reason) = invalid(|config| config.connect_timeout = Duration::ZERO);
     assert_eq!(field, "connect_timeout");
     assert_eq!(reason, "0ns is not within 100ms to 600s");

@@ -77,6 +77,24 @@ async fn silent_listener_costs_the_connect_timeout_only() {
     assert_eq!(flatten_error(&error), "Timeout has been reached");
 }
 
+/// A datagram to a closed port is refused by nobody that QUIC would listen to.
+#[cfg(feature = "quic")]
+#[tokio::test]
+async fn dead_quic_address_next_door_costs_little() {
+    let free = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    let mut config = config_for("/ip4/127.0.0.1/udp/0/quic-v1", &[Security::Noise]);
+    config.connect_timeout = Duration::from_secs(60);
+    config.loopback_timeout = Duration::from_millis(200);
+    let mut dialer = build(&config, &Keypair::generate());
+    let address = addr(&format!("/ip4/127.0.0.1/udp/{port}/quic-v1"));
+    let dialing = dial(&mut dialer, &address);
+    let dialed = tokio::time::timeout(Duration::from_secs(20), dialing).await;
+    let error = dialed.unwrap().err().unwrap();
+    assert_eq!(io_error_kind(&error), Some(io::ErrorKind::TimedOut));
+}
+
 #[tokio::test]
 async fn taken_port_is_in_use() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

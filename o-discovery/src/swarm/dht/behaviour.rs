@@ -1,23 +1,30 @@
 //! Kademlia's behaviour, dialing only addresses that are worth it.
 
 use std::{
-    fmt,
+    fmt, io,
     ops::{Deref, DerefMut},
-    task::{Context, Poll},
+    sync::Arc,
+    task::{Context, Poll, ready},
 };
 
 use libp2p::{
     Multiaddr, PeerId, StreamProtocol,
     core::{Endpoint, transport::PortUse},
-    kad::{self, BucketInserts, Caching, Mode, StoreInserts},
+    kad::{self, BucketInserts, Caching, Mode, RecordKey, StoreInserts},
     swarm::{
-        ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent,
-        THandlerOutEvent, ToSwarm,
+        ConnectionDenied, ConnectionId, DialError, FromSwarm, NetworkBehaviour, THandler,
+        THandlerInEvent, THandlerOutEvent, ToSwarm, behaviour::DialFailure,
     },
 };
 use o_core::NetworkId;
+use o_transport::io_error_kind;
+use tracing::debug;
 
-use super::{DhtConfig, DhtMode, ProviderStore};
+use super::{
+    DhtConfig, DhtMode, ProviderStore,
+    farewell::{Farewells, Waiter},
+    table_addresses,
+};
 use crate::swarm::addresses::filtered;
 
 /// Largest message, in bytes: twenty providers and twenty closer peers with eight addresses of 160
@@ -26,11 +33,14 @@ const MAX_PACKET: usize = 64 * 1024;
 
 /// The behaviour of the table: libp2p's Kademlia, to which it dereferences.
 ///
-/// The one thing that it changes: of the addresses that other nodes give for a peer, only those are
-/// dialed that [`DhtConfig`] allows, and at most `max_addresses` of them. Otherwise anybody who
-/// answers a query could have us knock at addresses of their choice, in our own network too.
+/// It changes three things. Of the addresses that other nodes give for a peer, only those are dialed
+/// that [`DhtConfig`] allows, and at most `max_addresses` of them: otherwise anybody who answers a
+/// query could have us knock at addresses of their choice, in our own network too. A peer that
+/// cannot be reached at any of its addresses leaves the routing table, where Kademlia keeps it for
+/// others to run into. And an announcement can be taken back from those who were told.
 pub struct Behaviour {
     kad: kad::Behaviour<ProviderStore>,
+    farewells: Farewells,
     allow_private: bool,
     max_addresses: usize,
 }
@@ -70,8 +80,44 @@ pub fn behaviour(peer: PeerId, network: &NetworkId, config: &DhtConfig) -> Behav
     }
     Behaviour {
         kad,
+        farewells: Farewells::new(peer),
         allow_private: config.allow_private,
         max_addresses: config.max_addresses,
+    }
+}
+
+impl Behaviour {
+    /// Takes back from everybody who was told that this node provides `key`, which it has stopped.
+    /// `waiter` is held until they have answered or are gone.
+    pub(super) fn withdraw(&mut self, key: &RecordKey, waiter: &Arc<Waiter>) {
+        self.farewells.withdraw(key, waiter);
+    }
+
+    /// Dials a peer of the routing table that may be gone; it leaves the table if it is.
+    pub(super) fn look_after(&mut self, peer: PeerId) {
+        if !table_addresses(self, &peer).is_empty() {
+            self.farewells.dial(peer);
+        }
+    }
+
+    /// After Kademlia, which forgets each address that failed but the last.
+    fn on_dial_failure(&mut self, failure: &DialFailure<'_>) {
+        let (Some(peer), DialError::Transport(errors)) = (failure.peer_id, failure.error) else {
+            return;
+        };
+        // Where our own network is down nobody can be reached, and everybody may still be there.
+        let ours = errors.iter().any(|(_, error)| {
+            matches!(
+                io_error_kind(error),
+                Some(io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown)
+            )
+        });
+        let held = table_addresses(self, &peer);
+        let tried = |address| errors.iter().any(|(failed, _)| failed == address);
+        let gone = !ours && held.iter().all(tried) && !self.farewells.is_connected(&peer);
+        if gone && self.kad.remove_peer(&peer).is_some() {
+            debug!(%peer, "peer left the routing table: it cannot be reached");
+        }
     }
 }
 
@@ -156,7 +202,11 @@ impl NetworkBehaviour for Behaviour {
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+        self.farewells.on_swarm_event(&event);
         self.kad.on_swarm_event(event);
+        if let FromSwarm::DialFailure(failure) = &event {
+            self.on_dial_failure(failure);
+        }
     }
 
     fn on_connection_handler_event(
@@ -165,13 +215,25 @@ impl NetworkBehaviour for Behaviour {
         id: ConnectionId,
         event: THandlerOutEvent<Self>,
     ) {
-        self.kad.on_connection_handler_event(peer, id, event);
+        if !self.farewells.on_answer(peer, &event) {
+            self.kad.on_connection_handler_event(peer, id, event);
+        }
     }
 
     fn poll(
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
-        self.kad.poll(context)
+        loop {
+            if let Some(event) = self.farewells.next() {
+                return Poll::Ready(event);
+            }
+            let event = ready!(self.kad.poll(context));
+            let Self { kad, farewells, .. } = self;
+            let provided = |key: &RecordKey| kad.store_mut().provides(key);
+            if let Some(event) = farewells.on_outgoing(event, provided) {
+                return Poll::Ready(event);
+            }
+        }
     }
 }

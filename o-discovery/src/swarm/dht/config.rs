@@ -26,8 +26,8 @@ pub enum DhtMode {
 pub struct DhtConfig {
     /// Whether this node answers the questions of others. Default `auto`.
     pub mode: DhtMode,
-    /// How long others' announcements are kept after they last came. Also how long a withdrawn or
-    /// dead provider may still be found. Default 1 h.
+    /// How long others' announcements are kept after they last came. Also how long a provider may
+    /// still be found that died without withdrawing. Default 1 h.
     #[serde(with = "humantime_serde")]
     pub provider_ttl: Duration,
     /// How often our own announcements are made again; well below `provider_ttl`. Default 20 min.

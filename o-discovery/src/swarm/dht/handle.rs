@@ -81,8 +81,9 @@ pub(super) enum Answer {
 /// announcement is made as soon as somebody can be reached, again every `republish_interval` and
 /// whenever a young routing table has doubled, until the record expires or is withdrawn.
 ///
-/// After `withdraw` this node announces no longer and tells nobody. What other nodes were told they
-/// keep until `provider_ttl` has passed: a provider that is found must be asked.
+/// After `withdraw` this node announces no longer, and tells so whom it told; it returns when they
+/// have answered or are gone. Who cannot be reached keeps what it was told until `provider_ttl` has
+/// passed: a provider that is found must be asked.
 ///
 /// `find` yields each peer once, without a record. Without any peer to ask, and when nobody
 /// announced the key to this node, it yields `NoNetwork`. A search that was cut short yields what

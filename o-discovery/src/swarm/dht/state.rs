@@ -5,14 +5,15 @@ mod search;
 
 use std::{
     collections::HashMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use libp2p::{
     Multiaddr, PeerId, StreamProtocol,
     kad::{
-        self, BootstrapResult, InboundRequest, ProviderRecord, QueryId, QueryResult, RoutingUpdate,
-        store::RecordStore as _,
+        self, BootstrapResult, InboundRequest, Mode, ProviderRecord, QueryId, QueryResult,
+        RoutingUpdate, store::RecordStore as _,
     },
 };
 use o_core::{DiscoveryError, NetworkId};
@@ -21,8 +22,9 @@ use tracing::{debug, trace};
 use self::{announce::Announcements, search::Searches};
 use super::{
     Behaviour, Command, DhtConfig,
+    farewell::{Waiter, is_withdrawal},
     handle::{Kind, Reply, refused_address},
-    is_our_key, protocol,
+    is_our_key, protocol, table_addresses,
 };
 use crate::swarm::addresses::{filtered, usable};
 
@@ -68,8 +70,8 @@ impl State {
                 sequence,
                 reply,
             } => {
-                self.announcements.withdraw(kad, &name, sequence);
-                let _ = reply.send(Ok(())); // Whoever asked may have gone.
+                let waiter = Arc::new(Waiter(Some(reply)));
+                self.announcements.withdraw(kad, &name, sequence, &waiter);
             }
             Kind::Find(find) => self.searches.start(kad, find, &self.config, now),
             Kind::AddPeer {
@@ -152,6 +154,9 @@ impl State {
             return;
         }
         let held = table_addresses(kad, &peer);
+        if held.is_empty() {
+            self.announcements.on_table_size(table_size(kad));
+        }
         for address in &kept {
             kad.add_address(&peer, address.clone());
         }
@@ -166,6 +171,20 @@ impl State {
             }
         }
         self.announcements.on_new_peer(kad, &self.config, now);
+    }
+
+    /// Begins to leave the network: this node is asked no longer and announces nothing more. Its
+    /// peers learn it from identify and take it out of their routing tables.
+    pub fn leave(&mut self, kad: &mut Behaviour) {
+        self.config.max_publishes = 0;
+        kad.set_mode(Some(Mode::Client));
+    }
+
+    /// The last connection to `peer` broke without a word. If it is in the routing table it is
+    /// dialed, and leaves the table when it cannot be reached: others who are told of it would lose
+    /// time.
+    pub fn on_lost(&mut self, kad: &mut Behaviour, peer: PeerId) {
+        kad.look_after(peer);
     }
 
     /// Lets time pass: announces again, ends searches that nobody reads or that took too long,
@@ -241,10 +260,16 @@ impl State {
         }
     }
 
-    /// Keeps what a peer announced of itself; libp2p has checked that it came from that peer.
+    /// Keeps what a peer announced of itself, or forgets what it takes back; libp2p has checked that it came from that peer.
     fn store(&mut self, kad: &mut Behaviour, mut record: ProviderRecord) {
         if !is_our_key(&record.key) || record.provider == self.local {
             debug!(peer = %record.provider, "announcement of a key that is not ours");
+            return;
+        }
+        if is_withdrawal(&record.addresses, &record.provider) {
+            debug!(peer = %record.provider, "announcement withdrawn");
+            kad.store_mut()
+                .remove_provider(&record.key, &record.provider);
             return;
         }
         let limit = self.config.max_addresses;
@@ -264,17 +289,4 @@ impl State {
 /// How many peers are in the routing table.
 fn table_size(kad: &mut Behaviour) -> usize {
     kad.kbuckets().map(|bucket| bucket.num_entries()).sum()
-}
-
-/// The addresses of a peer in the routing table, the peer at the end of each.
-fn table_addresses(kad: &mut Behaviour, peer: &PeerId) -> Vec<Multiaddr> {
-    let Some(bucket) = kad.kbucket(*peer) else {
-        return Vec::new();
-    };
-    let entry = bucket
-        .iter()
-        .find(|entry| entry.node.key.preimage() == peer);
-    entry
-        .map(|entry| entry.node.value.iter().cloned().collect())
-        .unwrap_or_default()
 }

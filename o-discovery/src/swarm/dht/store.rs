@@ -71,6 +71,11 @@ impl ProviderStore {
         self.count
     }
 
+    /// Whether this node itself provides `key`.
+    pub(super) fn provides(&self, key: &RecordKey) -> bool {
+        self.own.contains_key(key)
+    }
+
     /// Whether somebody is known to provide `key`.
     pub(super) fn knows(&self, key: &RecordKey, now: Instant) -> bool {
         self.own.contains_key(key)

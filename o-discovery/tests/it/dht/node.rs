@@ -39,6 +39,8 @@ enum Ask {
     Table(oneshot::Sender<Vec<PeerId>>),
     /// How many announcements of others are stored.
     Stored(oneshot::Sender<usize>),
+    /// Begin to leave.
+    Leave(oneshot::Sender<()>),
 }
 
 /// A node that runs until it is dropped.
@@ -108,6 +110,10 @@ impl Node {
         self.ask(Ask::Stored).await
     }
 
+    pub(crate) async fn leave(&self) {
+        self.ask(Ask::Leave).await;
+    }
+
     async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<T>) -> Ask) -> T {
         let (reply, answer) = oneshot::channel();
         assert!(self.asks.send(ask(reply)).await.is_ok());
@@ -155,6 +161,10 @@ async fn run(
                 Ask::Stored(reply) => {
                     let _ = reply.send(swarm.behaviour_mut().dht.store_mut().stored());
                 }
+                Ask::Leave(reply) => {
+                    state.leave(&mut swarm.behaviour_mut().dht);
+                    let _ = reply.send(());
+                }
             },
             event = swarm.select_next_some() => match event {
                 SwarmEvent::Behaviour(BehaviourEvent::Dht(event)) => {
@@ -169,6 +179,12 @@ async fn run(
                         let _ = reply.send(());
                     }
                 }
+                SwarmEvent::ConnectionClosed {
+                    peer_id,
+                    num_established: 0,
+                    cause: Some(_),
+                    ..
+                } => state.on_lost(&mut swarm.behaviour_mut().dht, peer_id),
                 _ => {}
             },
             _ = tick.tick() => state.on_tick(&mut swarm.behaviour_mut().dht, now),

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -16,6 +17,7 @@ use tracing::{debug, warn};
 use super::table_size;
 use crate::swarm::dht::{
     Behaviour, DhtConfig,
+    farewell::Waiter,
     handle::{Announce, Reply},
     keys::Digest,
     record_key,
@@ -103,7 +105,7 @@ impl Announcements {
             until: now + lifetime,
         };
         if let Some(older) = self.names.insert(name, made) {
-            self.release(kad, &older.keys);
+            self.release(kad, &older.keys, &Arc::default());
         }
         if table_size(kad) == 0 {
             let _ = reply.send(Ok(()));
@@ -151,13 +153,20 @@ impl Announcements {
         Ok(())
     }
 
-    pub(super) fn withdraw(&mut self, kad: &mut Behaviour, name: &Address, sequence: u64) {
+    /// Ends an announcement, and tells those who were told. `waiter` is held until they have been.
+    pub(super) fn withdraw(
+        &mut self,
+        kad: &mut Behaviour,
+        name: &Address,
+        sequence: u64,
+        waiter: &Arc<Waiter>,
+    ) {
         let covered = self
             .names
             .get(name)
             .is_some_and(|made| made.sequence <= sequence);
         if covered && let Some(made) = self.names.remove(name) {
-            self.release(kad, &made.keys);
+            self.release(kad, &made.keys, waiter);
         }
     }
 
@@ -187,6 +196,13 @@ impl Announcements {
         self.publish_due(kad, config, now);
     }
 
+    /// Peers may have left the table: who comes back, perhaps with nothing remembered, is new.
+    pub(super) fn on_table_size(&mut self, size: usize) {
+        for key in self.keys.values_mut() {
+            key.table = key.table.min(size);
+        }
+    }
+
     /// The routing table may have grown: a key that was announced when it was less than half as
     /// large, and young, is announced again, for the new peers may be closer to it.
     pub(super) fn on_new_peer(&mut self, kad: &mut Behaviour, config: &DhtConfig, now: Instant) {
@@ -208,7 +224,7 @@ impl Announcements {
         let expired: Vec<Address> = expired.map(|(name, _)| name.clone()).collect();
         for name in expired {
             debug!(%name, "our announcement has expired");
-            self.withdraw(kad, &name, u64::MAX);
+            self.withdraw(kad, &name, u64::MAX, &Arc::default());
         }
         // Whoever has waited long enough is let go: it goes on without them.
         self.reply_where(|waiting| waiting.until <= now);
@@ -261,7 +277,7 @@ impl Announcements {
     }
 
     /// One name less needs these keys.
-    fn release(&mut self, kad: &mut Behaviour, keys: &[Digest]) {
+    fn release(&mut self, kad: &mut Behaviour, keys: &[Digest], waiter: &Arc<Waiter>) {
         for digest in keys {
             let Some(key) = self.keys.get_mut(digest) else {
                 continue;
@@ -274,7 +290,9 @@ impl Announcements {
                 self.due.remove(&(due, *digest));
             }
             self.keys.remove(digest);
-            kad.stop_providing(&record_key(digest));
+            let key = record_key(digest);
+            kad.stop_providing(&key);
+            kad.withdraw(&key, waiter);
             self.settle(digest);
         }
     }

@@ -1,6 +1,23 @@
 //! The routing table: who enters and who leaves.
 
+use std::io;
+
+use libp2p::core::transport::TransportError;
+
 use super::*;
+
+/// A dial of these addresses has failed.
+fn dial_failed(bench: &mut Bench, peer: PeerId, ports: &[u16], kind: io::ErrorKind) {
+    let failed = full(&peer, ports.iter().copied())
+        .into_iter()
+        .map(|address| (address, TransportError::Other(kind.into())));
+    let failure = DialFailure {
+        peer_id: Some(peer),
+        error: &DialError::Transport(failed.collect()),
+        connection_id: ConnectionId::new_unchecked(1),
+    };
+    bench.kad.on_swarm_event(FromSwarm::DialFailure(failure));
+}
 
 fn addresses(bench: &mut Bench, peer: &PeerId) -> Vec<Multiaddr> {
     let buckets: Vec<_> = bench
@@ -166,4 +183,47 @@ fn addresses_that_others_give_are_dialed_only_if_they_are_allowed() {
         .handle_pending_outbound_connection(id, Some(peer), &[], role)
         .unwrap();
     assert_eq!(dialed, [public(1), public(2), public(3)]);
+}
+
+#[test]
+fn who_cannot_be_reached_anywhere_leaves() {
+    let mut bench = Bench::local();
+    let peer = PeerId::random();
+    bench.identify(&peer, "main", &[at(1), at(2)]);
+    // One address is left that nobody has tried.
+    dial_failed(&mut bench, peer, &[1], io::ErrorKind::ConnectionRefused);
+    assert_eq!(addresses(&mut bench, &peer), full(&peer, [2]));
+    // While we have no network ourselves, it says nothing about the peer.
+    dial_failed(&mut bench, peer, &[2], io::ErrorKind::NetworkUnreachable);
+    assert_eq!(addresses(&mut bench, &peer), full(&peer, [2]));
+    dial_failed(&mut bench, peer, &[2], io::ErrorKind::TimedOut);
+    assert!(addresses(&mut bench, &peer).is_empty());
+}
+
+#[test]
+fn who_was_lost_is_dialed_only_if_it_is_in_the_table() {
+    let mut bench = Bench::local();
+    let peer = bench.meet();
+    while bench.poll() {}
+    bench.state.on_lost(&mut bench.kad, PeerId::random());
+    assert!(!bench.poll());
+    bench.state.on_lost(&mut bench.kad, peer);
+    assert!(bench.poll(), "a dial");
+}
+
+#[test]
+fn only_the_address_that_leads_nowhere_takes_an_announcement_back() {
+    let mut bench = Bench::local();
+    let (peer, other) = (PeerId::random(), PeerId::random());
+    let nowhere = |peer: &PeerId| format!("/p2p/{peer}").parse::<Multiaddr>().unwrap();
+    let announcing = |peer, addresses| ProviderRecord::new(key(1), peer, addresses);
+    for there in [vec![at(1)], Vec::new(), vec![nowhere(&peer), at(1)]] {
+        bench.receive(announcing(peer, vec![nowhere(&peer)]));
+        assert_eq!(bench.kad.store_mut().stored(), 0);
+        bench.receive(announcing(peer, there));
+        assert_eq!(bench.kad.store_mut().stored(), 1);
+        // Of itself only; and nobody else's record is touched.
+        bench.receive(announcing(other, vec![nowhere(&other)]));
+        assert_eq!(bench.kad.store_mut().stored(), 1);
+    }
 }
