@@ -113,6 +113,9 @@ impl Priority {
 pub struct CallTerms {
     /// When the call ends at the latest, by this machine's clock. The wire carries what remains.
     pub deadline: Option<Instant>,
+    /// How long the call may take from when it is made. Whoever makes it turns this into a deadline,
+    /// by the clock that it will be held to: see [`begin`](Self::begin).
+    pub timeout: Option<Duration>,
     /// Which calls go first on a full connection.
     pub priority: Priority,
     /// Chosen by the caller; two calls with one key are the same request. At most 64 bytes.
@@ -132,19 +135,28 @@ pub struct CallTerms {
 }
 
 impl CallTerms {
-    /// Time until the deadline; `None` without one, zero when it has passed.
+    /// Time until the call ends at the latest, if it is made now; `None` without a limit, zero when
+    /// the deadline has passed.
     pub fn remaining(&self, now: Instant) -> Option<Duration> {
-        self.deadline
-            .map(|deadline| deadline.saturating_duration_since(now))
+        let left = |deadline: Instant| deadline.saturating_duration_since(now);
+        earlier(self.deadline.map(left), self.timeout)
+    }
+
+    /// The call is made now: what it may take counts from here, and the earlier deadline holds.
+    pub fn begin(&mut self, now: Instant) {
+        // Beyond what this clock can hold it is no deadline.
+        let wanted = self.timeout.take().and_then(|after| now.checked_add(after));
+        self.deadline = earlier(self.deadline, wanted);
     }
 
     /// The terms for a call made on behalf of a call with these: never wider.
     ///
-    /// Deadline, priority, trace, hops, origin, context and tokens carry over; the idempotency key
+    /// Deadline, time-out, priority, trace, hops, origin, context and tokens carry over; the idempotency key
     /// and the schema belong to the one method that was called, and do not.
     pub fn inherited(&self) -> Self {
         Self {
             deadline: self.deadline,
+            timeout: self.timeout,
             priority: self.priority,
             idempotency_key: None,
             trace_parent: self.trace_parent.clone(),
@@ -245,14 +257,10 @@ impl OutgoingCall {
         }
     }
 
-    /// Ends the call after `timeout` at the latest; an earlier deadline stays.
+    /// Ends the call at the latest `timeout` after it is made; an earlier limit stays.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        let wanted = Instant::now().checked_add(timeout);
-        self.terms.deadline = match (self.terms.deadline, wanted) {
-            (Some(have), Some(wanted)) => Some(have.min(wanted)),
-            (have, wanted) => have.or(wanted),
-        };
+        self.terms.timeout = earlier(self.terms.timeout, Some(timeout));
         self
     }
 
@@ -265,10 +273,17 @@ impl OutgoingCall {
             schema: own.schema,
             ..context.terms.inherited()
         };
-        if let Some(own) = own.deadline {
-            self.terms.deadline = Some(self.terms.deadline.map_or(own, |have| have.min(own)));
-        }
+        self.terms.deadline = earlier(self.terms.deadline, own.deadline);
+        self.terms.timeout = earlier(self.terms.timeout, own.timeout);
         self
+    }
+}
+
+/// The lesser of two limits, where there are two.
+fn earlier<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
     }
 }
 
@@ -305,6 +320,26 @@ mod tests {
 
         assert_eq!(call.terms.deadline, Some(early));
         assert_eq!(call.terms.hops_left, Some(1));
+        let mut terms = call.terms;
+        terms.begin(now);
+        assert_eq!(terms.deadline, Some(early));
+    }
+
+    #[test]
+    fn a_timeout_counts_from_when_the_call_is_made() {
+        let second = Duration::from_secs(1);
+        let target: Address = "o://a".parse().unwrap();
+        let call = OutgoingCall::unary(target, "m", Body::default())
+            .timeout(second * 9)
+            .timeout(second);
+        let made = Instant::now() + second * 3600;
+        assert_eq!(call.terms.remaining(made), Some(second));
+        let mut terms = call.terms;
+        terms.begin(made);
+        assert_eq!((terms.deadline, terms.timeout), (Some(made + second), None));
+        terms.timeout = Some(second * 9);
+        terms.begin(made);
+        assert_eq!(terms.deadline, Some(made + second));
     }
 
     #[test]

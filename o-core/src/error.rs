@@ -32,6 +32,12 @@ pub enum CallError {
         /// What was tried, in words.
         reason: String,
     },
+    /// No peer is known that could be asked who has the address.
+    #[error("{address} cannot be looked up: no network: no peer is known that could be asked")]
+    NoNetwork {
+        /// The address.
+        address: Address,
+    },
     /// The other side, or our own policy, does not want this connection or call.
     #[error("refused: {reason}")]
     Refused {
@@ -152,7 +158,7 @@ impl CallError {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::NotFound { .. } => ErrorCode::NotFound,
-            Self::Unreachable { .. } => ErrorCode::Unreachable,
+            Self::Unreachable { .. } | Self::NoNetwork { .. } => ErrorCode::Unreachable,
             Self::Refused { .. } => ErrorCode::Refused,
             Self::TimedOut { .. } => ErrorCode::TimedOut,
             Self::Failed { .. } | Self::UnknownCode { .. } => ErrorCode::Failed,
@@ -186,6 +192,7 @@ impl CallError {
             Self::Failed { retryable, .. } | Self::UnknownCode { retryable, .. } => *retryable,
             Self::Refused { certain, .. } => !certain,
             Self::Unreachable { .. }
+            | Self::NoNetwork { .. }
             | Self::TimedOut { .. }
             | Self::Busy { .. }
             | Self::ConnectionLost { .. }
@@ -200,6 +207,7 @@ impl CallError {
             self,
             Self::NotFound { .. }
                 | Self::Unreachable { .. }
+                | Self::NoNetwork { .. }
                 | Self::Refused { certain: true, .. }
                 | Self::Busy { .. }
                 | Self::UnknownMethod { .. }
@@ -219,6 +227,7 @@ impl CallError {
             Self::Unreachable { .. } => {
                 "check that the agent still runs and that its listen addresses can be dialed from here"
             }
+            Self::NoNetwork { .. } => "give the node a bootstrap peer, or connect it to a peer",
             Self::Refused { certain: true, .. } => {
                 "use the network that the reason names, or ask the operator of that node to allow this peer"
             }

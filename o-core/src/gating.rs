@@ -79,6 +79,10 @@ impl<'a> Attempt<'a> {
 ///
 /// It is asked at each [`Stage`]. What it refuses once the peer is proved is told to the peer as
 /// "refused"; what it refuses before is cut without a word.
+///
+/// A [`Transport`](crate::Transport) beside libp2p's hands over an inbound connection with its peer
+/// proved: there [`Stage::Pending`] is asked with the remote address when the handshake is done, right
+/// before [`Stage::Established`]. A refusal keeps its meaning and costs a handshake.
 pub trait ConnectionGater: fmt::Debug + Send + Sync + 'static {
     /// Whether the connection may exist.
     ///

@@ -154,6 +154,14 @@ pub enum DialError {
         /// Which limit.
         limit: &'static str,
     },
+    /// The peer is there and has no room for the connection.
+    #[error("{peer} is busy: {reason}")]
+    PeerBusy {
+        /// The peer.
+        peer: PeerId,
+        /// The reason that was given.
+        reason: String,
+    },
     /// A failed dial is recent; the next try comes after this pause.
     #[error("the last dial is recent, next try in {retry_in:?}: {reason}")]
     BackingOff {

@@ -1,11 +1,8 @@
 //! The list of the only peers that may connect.
 
-use std::fmt;
+use o_core::{Attempt, DenyReason, Stage};
 
-use o_address::PeerId;
-use o_core::{Attempt, ConnectionGater, DenyReason, Stage};
-
-use crate::peer_set::{ListFull, PeerSet};
+use crate::peer_list::{ListRule, PeerList};
 
 /// Allows the peers on it, in both directions, and refuses all others.
 ///
@@ -31,122 +28,36 @@ use crate::peer_set::{ListFull, PeerSet};
 /// assert_eq!(list.allow(&inbound), Ok(()));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone)]
-pub struct AllowList {
-    peers: PeerSet,
-}
+pub type AllowList = PeerList<Allowed>;
 
-impl AllowList {
-    /// How many peers a list may hold unless told otherwise. A full one takes about 6 MB.
-    pub const DEFAULT_LIMIT: usize = 65_536;
+/// The rule of an [`AllowList`]: only the peers on it may connect.
+#[derive(Debug)]
+pub enum Allowed {}
 
-    /// An empty list, which allows nobody.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::with_capacity(Self::DEFAULT_LIMIT)
-    }
+impl ListRule for Allowed {
+    const NAME: &'static str = "AllowList";
 
-    /// An empty list, which allows nobody and may hold at most `limit` peers; none are allocated
-    /// yet.
-    #[must_use]
-    pub fn with_capacity(limit: usize) -> Self {
-        Self {
-            peers: PeerSet::with_capacity(limit),
-        }
-    }
-
-    /// A list of these peers, with the default limit.
-    ///
-    /// # Errors
-    /// If there are more different ones than [`DEFAULT_LIMIT`](Self::DEFAULT_LIMIT).
-    pub fn from_peers(peers: impl IntoIterator<Item = PeerId>) -> Result<Self, ListFull> {
-        PeerSet::from_peers(Self::DEFAULT_LIMIT, peers).map(|peers| Self { peers })
-    }
-
-    /// Allows `peer` from now on; says whether it was not allowed before.
-    ///
-    /// # Errors
-    /// If the list is full. It is then unchanged.
-    pub fn insert(&self, peer: PeerId) -> Result<bool, ListFull> {
-        self.peers.insert(peer)
-    }
-
-    /// No longer allows `peer`; says whether it was allowed before.
-    pub fn remove(&self, peer: &PeerId) -> bool {
-        self.peers.remove(peer)
-    }
-
-    /// Makes these the peers of the list, at once: no attempt sees a part of them.
-    ///
-    /// # Errors
-    /// If there are more different ones than the limit. The list is then unchanged.
-    pub fn replace(&self, peers: impl IntoIterator<Item = PeerId>) -> Result<(), ListFull> {
-        self.peers.replace(peers)
-    }
-
-    /// Whether `peer` is allowed.
-    #[must_use]
-    pub fn contains(&self, peer: &PeerId) -> bool {
-        self.peers.contains(peer)
-    }
-
-    /// How many peers are allowed.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.peers.len()
-    }
-
-    /// Whether nobody is allowed.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// How many peers the list may hold.
-    #[must_use]
-    pub fn limit(&self) -> usize {
-        self.peers.limit()
-    }
-
-    /// A copy of the allowed peers, in the order of their bytes.
-    #[must_use]
-    pub fn peers(&self) -> Vec<PeerId> {
-        self.peers.peers()
-    }
-}
-
-impl ConnectionGater for AllowList {
-    fn allow(&self, attempt: &Attempt<'_>) -> Result<(), DenyReason> {
-        let allowed = match attempt.peer {
-            Some(peer) => self.contains(peer),
-            None => attempt.stage == Stage::Pending,
-        };
-        match allowed {
+    fn decide(attempt: &Attempt<'_>, listed: bool) -> Result<(), DenyReason> {
+        let unknown_yet = attempt.peer.is_none() && attempt.stage == Stage::Pending;
+        match listed || unknown_yet {
             true => Ok(()),
             false => Err(DenyReason::NotAllowed),
         }
     }
 }
 
-/// An empty list, which allows nobody.
-impl Default for AllowList {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl fmt::Debug for AllowList {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.peers.debug("AllowList", f)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use o_core::Direction::{Inbound, Outbound};
+    use o_core::{
+        ConnectionGater,
+        Direction::{Inbound, Outbound},
+    };
 
     use super::*;
-    use crate::test_peers::{SITUATIONS, attempt, peer};
+    use crate::{
+        ListFull,
+        test_peers::{SITUATIONS, attempt, peer},
+    };
 
     #[test]
     fn only_a_listed_peer_is_allowed_wherever_it_is_known() -> Result<(), ListFull> {

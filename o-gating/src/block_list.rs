@@ -1,11 +1,8 @@
 //! The list of peers that may not connect.
 
-use std::fmt;
+use o_core::{Attempt, DenyReason};
 
-use o_address::PeerId;
-use o_core::{Attempt, ConnectionGater, DenyReason};
-
-use crate::peer_set::{ListFull, PeerSet};
+use crate::peer_list::{ListRule, PeerList};
 
 /// Refuses the peers on it, in both directions, and allows all others.
 ///
@@ -26,114 +23,32 @@ use crate::peer_set::{ListFull, PeerSet};
 /// assert!(list.contains(&peer));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone)]
-pub struct BlockList {
-    peers: PeerSet,
-}
+pub type BlockList = PeerList<Blocked>;
 
-impl BlockList {
-    /// How many peers a list may hold unless told otherwise. A full one takes about 6 MB.
-    pub const DEFAULT_LIMIT: usize = 65_536;
+/// The rule of a [`BlockList`]: the peers on it may not connect.
+#[derive(Debug)]
+pub enum Blocked {}
 
-    /// An empty list, which allows everybody.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::with_capacity(Self::DEFAULT_LIMIT)
-    }
+impl ListRule for Blocked {
+    const NAME: &'static str = "BlockList";
 
-    /// An empty list that may hold at most `limit` peers; none are allocated yet.
-    #[must_use]
-    pub fn with_capacity(limit: usize) -> Self {
-        Self {
-            peers: PeerSet::with_capacity(limit),
+    fn decide(_: &Attempt<'_>, listed: bool) -> Result<(), DenyReason> {
+        match listed {
+            true => Err(DenyReason::Blocked),
+            false => Ok(()),
         }
-    }
-
-    /// A list of these peers, with the default limit.
-    ///
-    /// # Errors
-    /// If there are more different ones than [`DEFAULT_LIMIT`](Self::DEFAULT_LIMIT).
-    pub fn from_peers(peers: impl IntoIterator<Item = PeerId>) -> Result<Self, ListFull> {
-        PeerSet::from_peers(Self::DEFAULT_LIMIT, peers).map(|peers| Self { peers })
-    }
-
-    /// Blocks `peer` from now on; says whether it was not blocked before.
-    ///
-    /// # Errors
-    /// If the list is full. It is then unchanged.
-    pub fn insert(&self, peer: PeerId) -> Result<bool, ListFull> {
-        self.peers.insert(peer)
-    }
-
-    /// No longer blocks `peer`; says whether it was blocked before.
-    pub fn remove(&self, peer: &PeerId) -> bool {
-        self.peers.remove(peer)
-    }
-
-    /// Makes these the peers of the list, at once: no attempt sees a part of them.
-    ///
-    /// # Errors
-    /// If there are more different ones than the limit. The list is then unchanged.
-    pub fn replace(&self, peers: impl IntoIterator<Item = PeerId>) -> Result<(), ListFull> {
-        self.peers.replace(peers)
-    }
-
-    /// Whether `peer` is blocked.
-    #[must_use]
-    pub fn contains(&self, peer: &PeerId) -> bool {
-        self.peers.contains(peer)
-    }
-
-    /// How many peers are blocked.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.peers.len()
-    }
-
-    /// Whether nobody is blocked.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// How many peers the list may hold.
-    #[must_use]
-    pub fn limit(&self) -> usize {
-        self.peers.limit()
-    }
-
-    /// A copy of the blocked peers, in the order of their bytes.
-    #[must_use]
-    pub fn peers(&self) -> Vec<PeerId> {
-        self.peers.peers()
-    }
-}
-
-impl ConnectionGater for BlockList {
-    fn allow(&self, attempt: &Attempt<'_>) -> Result<(), DenyReason> {
-        match attempt.peer {
-            Some(peer) if self.contains(peer) => Err(DenyReason::Blocked),
-            _ => Ok(()),
-        }
-    }
-}
-
-impl Default for BlockList {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl fmt::Debug for BlockList {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.peers.debug("BlockList", f)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use o_core::ConnectionGater;
+
     use super::*;
-    use crate::test_peers::{SITUATIONS, attempt, peer};
+    use crate::{
+        ListFull,
+        test_peers::{SITUATIONS, attempt, peer},
+    };
 
     #[test]
     fn a_blocked_peer_is_refused_wherever_it_is_known_and_nobody_else_is() -> Result<(), ListFull> {

@@ -60,14 +60,16 @@ mod block_list;
 mod chain;
 mod hierarchy;
 mod lock;
+mod peer_list;
 mod peer_set;
 #[cfg(test)]
 mod test_peers;
 
 pub use crate::{
-    allow_list::AllowList,
-    block_list::BlockList,
+    allow_list::{AllowList, Allowed},
+    block_list::{BlockList, Blocked},
     chain::{AllowAll, GaterChain},
     hierarchy::{HierarchyGater, HierarchyRule, Relation, RelationSet},
+    peer_list::{ListRule, PeerList},
     peer_set::ListFull,
 };

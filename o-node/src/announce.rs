@@ -6,62 +6,83 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use futures::{StreamExt, stream};
+use futures::{StreamExt, future::join_all, stream};
 use o_address::{Address, TransportAddr};
 use o_core::{
-    Discovery, Event, Events, MethodDigest, NetworkId, Record, RecordTimes, SignedRecord, Signer,
-    Tombstone,
+    Discovery, DiscoveryError, Event, Events, MethodDigest, NetworkId, Record, RecordTimes,
+    SignedRecord, Signer, Tombstone,
 };
 use o_discovery::MergedDiscovery;
 use o_protocol::{sign_record, sign_tombstone};
-use tokio::sync::watch;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, sleep_until, timeout},
+};
 
 use crate::{
     builtin::BuiltIn,
+    config::Times,
     events::EventBus,
     hosting::{Agents, Hosted},
 };
 
 /// Pause after a change, so that a burst of changes is announced once.
 const SETTLE: Duration = Duration::from_millis(20);
-/// How long the sources may take for an announcement; one is under way at a time for each agent.
-const ANNOUNCE: Duration = Duration::from_secs(60);
-/// How long the sources may take for all withdrawals together.
-const WITHDRAW: Duration = Duration::from_secs(1);
-/// Announcements and withdrawals under way at once.
-const AT_ONCE: usize = 64;
 
 /// Announces what the node hosts, again whenever that changes and before a record expires.
 pub(crate) struct Announcer {
     pub(crate) agents: Arc<Agents>,
     pub(crate) builtin: Arc<BuiltIn>,
     pub(crate) discovery: Arc<MergedDiscovery>,
+    /// What is joined in it: each is told by itself, so that one that fails is told again.
+    pub(crate) sources: Vec<Arc<dyn Discovery>>,
     pub(crate) signer: Arc<dyn Signer>,
     pub(crate) network: NetworkId,
-    pub(crate) lifetime: Duration,
+    pub(crate) times: Times,
     pub(crate) addresses: watch::Receiver<Vec<TransportAddr>>,
     pub(crate) events: EventBus,
 }
 
+/// A record, and the sources that have still to be told of it.
+struct Untold {
+    record: SignedRecord,
+    sources: Vec<Arc<dyn Discovery>>,
+}
+
 impl Announcer {
-    /// Runs until the node stops.
+    /// Runs until the node begins to stop.
     pub(crate) async fn run(mut self, mut changes: watch::Receiver<u64>) {
         loop {
             changes.mark_unchanged();
             let addresses = self.addresses.borrow_and_update().clone();
-            let refresh = tokio::time::sleep(self.lifetime / 2);
             let mut watched = self.addresses.clone();
             tokio::select! {
                 // A change begins anew with what is announced: a slow source holds nothing up.
                 changed = changes.changed() => if changed.is_err() { return },
                 changed = watched.changed() => if changed.is_err() { return },
-                () = async { tokio::join!(self.announce_all(&addresses), refresh); } => continue,
+                () = self.announce_all(&addresses) => continue,
             }
-            tokio::time::sleep(SETTLE).await;
+            sleep(SETTLE).await;
         }
     }
 
+    /// Announces everything, and returns when it is time to do so anew.
     async fn announce_all(&self, addresses: &[TransportAddr]) {
+        let refresh = self.times.record_lifetime / 2;
+        let until = Instant::now() + refresh;
+        let mut untold = self.sign_all(addresses).await;
+        let mut pause = self.times.announce_retry;
+        loop {
+            untold = self.tell(untold).await;
+            if untold.is_empty() || Instant::now() + pause >= until {
+                return sleep_until(until).await;
+            }
+            sleep(pause).await;
+            pause = pause.saturating_mul(2).min(refresh);
+        }
+    }
+
+    async fn sign_all(&self, addresses: &[TransportAddr]) -> Vec<Untold> {
         let hosted = self.agents.all();
         // Every agent has its record before the first source is asked: who asks us gets it.
         let records: Vec<_> = hosted
@@ -70,9 +91,20 @@ impl Announcer {
             .filter_map(|hosted| self.sign(hosted, addresses))
             .collect();
         self.withdraw_gone(&hosted).await;
-        stream::iter(records)
-            .for_each_concurrent(AT_ONCE, |record| self.announce(record))
-            .await;
+        let untold = records.into_iter().map(|record| Untold {
+            record,
+            sources: self.sources.clone(),
+        });
+        untold.collect()
+    }
+
+    /// Tells each source that has not heard of a record yet; those that failed are left.
+    async fn tell(&self, untold: Vec<Untold>) -> Vec<Untold> {
+        let telling = untold.into_iter().map(|untold| self.announce(untold));
+        let left = stream::iter(telling)
+            .buffer_unordered(self.times.max_announcing)
+            .filter_map(std::future::ready);
+        left.collect().await
     }
 
     fn sign(&self, hosted: &Hosted, addresses: &[TransportAddr]) -> Option<SignedRecord> {
@@ -90,13 +122,38 @@ impl Announcer {
         }
     }
 
-    async fn announce(&self, record: SignedRecord) {
+    async fn announce(&self, untold: Untold) -> Option<Untold> {
+        let Untold { record, sources } = untold;
         let address = &record.record().address;
-        match tokio::time::timeout(ANNOUNCE, self.discovery.announce(&record)).await {
-            Ok(Ok(())) => self.events.publish(Event::Announced(address.clone())),
-            Ok(Err(error)) => tracing::debug!(%address, %error, "not announced"),
-            Err(_) => tracing::debug!(%address, "not announced in time"),
+        let limit = self.times.announce_timeout;
+        let asked = sources
+            .iter()
+            .map(|source| timeout(limit, source.announce(&record)));
+        let (mut told, mut left) = (false, Vec::new());
+        for (source, result) in sources.iter().zip(join_all(asked).await) {
+            match result {
+                Ok(Ok(())) => told = true,
+                // Another try would end the same way.
+                Ok(Err(error @ (DiscoveryError::BadRecord { .. } | DiscoveryError::Shutdown))) => {
+                    tracing::warn!(%address, %error, "a source does not announce");
+                }
+                Ok(Err(error)) => {
+                    tracing::debug!(%address, %error, "a source did not announce, will try again");
+                    left.push(source.clone());
+                }
+                Err(_) => {
+                    tracing::debug!(%address, "a source did not announce in time, will try again");
+                    left.push(source.clone());
+                }
+            }
         }
+        if told {
+            self.events.publish(Event::Announced(address.clone()));
+        }
+        (!left.is_empty()).then_some(Untold {
+            record,
+            sources: left,
+        })
     }
 
     fn record(&self, hosted: &Hosted, addresses: &[TransportAddr]) -> Record {
@@ -122,7 +179,7 @@ impl Announcer {
             methods: hosted.methods().iter().map(MethodDigest::from).collect(),
             // Higher than any before, also across restarts as long as the clock runs on.
             sequence: clock.max(last.saturating_add(1)),
-            times: RecordTimes::starting(now, self.lifetime),
+            times: RecordTimes::starting(now, self.times.record_lifetime),
             network: self.network.clone(),
             address,
         }
@@ -160,9 +217,8 @@ impl Announcer {
             gone.map(|(name, record)| (name.clone(), record.clone()))
                 .collect()
         };
-        let (discovery, signer) = (&self.discovery, &self.signer);
         let records = gone.values().cloned().collect();
-        withdraw(records, discovery, &**signer, self.lifetime).await;
+        withdraw(records, &self.discovery, &*self.signer, &self.times).await;
         // Only now: a withdrawal that a change cuts short is begun anew.
         let mut records = self
             .builtin
@@ -182,10 +238,10 @@ pub(crate) async fn withdraw(
     records: Vec<SignedRecord>,
     discovery: &MergedDiscovery,
     signer: &dyn Signer,
-    lifetime: Duration,
+    times: &Times,
 ) {
     let signed = records.iter().filter_map(|record| {
-        let tombstone = tombstone(record, lifetime);
+        let tombstone = tombstone(record, times.record_lifetime);
         match sign_tombstone(&tombstone, signer) {
             Ok(signed) => Some(signed),
             Err(error) => {
@@ -195,13 +251,14 @@ pub(crate) async fn withdraw(
             }
         }
     });
-    let all = stream::iter(signed).for_each_concurrent(AT_ONCE, |tombstone| async move {
-        if let Err(error) = discovery.withdraw(&tombstone).await {
-            let address = &tombstone.tombstone().address;
-            tracing::debug!(%address, %error, "not withdrawn everywhere");
-        }
-    });
-    if tokio::time::timeout(WITHDRAW, all).await.is_err() {
+    let all =
+        stream::iter(signed).for_each_concurrent(times.max_announcing, |tombstone| async move {
+            if let Err(error) = discovery.withdraw(&tombstone).await {
+                let address = &tombstone.tombstone().address;
+                tracing::debug!(%address, %error, "not withdrawn everywhere");
+            }
+        });
+    if timeout(times.withdraw_timeout, all).await.is_err() {
         tracing::debug!("not everything was withdrawn in time");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use o_core::{ConnectionGater, Discovery, Hook, StartError, Transport};
+use o_core::{ConnectionGater, Discovery, Hook, Resolver, StartError, Transport};
 use o_gating::GaterChain;
 use o_pool::PoolConfig;
 use o_transport::{BoxedTransport, Keypair};
@@ -19,6 +19,7 @@ pub struct NodeBuilder {
     pub(crate) config: NodeConfig,
     pub(crate) gaters: GaterChain,
     pub(crate) discovery: Vec<Arc<dyn Discovery>>,
+    pub(crate) resolvers: Vec<Arc<dyn Resolver>>,
     pub(crate) transports: Vec<Arc<dyn Transport>>,
     pub(crate) libp2p_transports: Option<crate::raw::TransportFactory>,
     pub(crate) hooks: Vec<Arc<dyn Hook>>,
@@ -41,6 +42,7 @@ impl NodeBuilder {
             config: NodeConfig::preset(preset),
             gaters: GaterChain::new(),
             discovery: Vec::new(),
+            resolvers: Vec::new(),
             transports: Vec::new(),
             libp2p_transports: None,
             hooks: Vec::new(),
@@ -95,6 +97,23 @@ impl NodeBuilder {
     #[must_use]
     pub fn discovery(mut self, source: impl Discovery) -> Self {
         self.discovery.push(Arc::new(source));
+        self
+    }
+
+    /// Adds a resolver that calls ask before the node looks for an address itself, in the order in
+    /// which they were added.
+    ///
+    /// The first that knows the address decides: its routes are tried in their order, without a look
+    /// at what the node knows itself, and if none of them leads to somebody who takes the call, the
+    /// call fails. [`o_core::ResolveError::NotFound`], or no routes, passes the question on; any other
+    /// error ends the call. A route to this node itself needs no addresses. Routes to others than the
+    /// peer of a pinned address are left out.
+    ///
+    /// The peer of a route is proved by the handshake, as always. [`Node::find`] does not ask
+    /// resolvers.
+    #[must_use]
+    pub fn resolver(mut self, resolver: impl Resolver) -> Self {
+        self.resolvers.push(Arc::new(resolver));
         self
     }
 

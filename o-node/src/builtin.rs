@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Instant,
 };
@@ -30,10 +30,15 @@ pub struct Stats {
     pub peers: usize,
     /// Calls that run now on the node.
     pub running: usize,
-    /// Calls that this agent answered; of the node, all its agents.
+    /// Calls of its own methods that this agent answered; of the node, all its agents.
     pub served: u64,
-    /// Calls that this agent answered with an error; of the node, all its agents.
+    /// Calls of its own methods that this agent answered with an error; of the node, all its agents.
     pub failed: u64,
+    /// Calls of `ping`, `describe` and `stats` that were answered here, this one included; of the
+    /// node, its own and those of all its agents. Who looks for agents makes such calls, so they say
+    /// little about what an agent does. Zero from a node that does not count them.
+    #[serde(default)]
+    pub builtin: u64,
 }
 
 /// What the built-in methods know.
@@ -45,6 +50,8 @@ pub(crate) struct BuiltIn {
     pub(crate) agents: Arc<Agents>,
     pub(crate) peers: Arc<Peers>,
     pub(crate) running: Arc<AtomicUsize>,
+    /// Built-in methods of the node itself that were answered.
+    pub(crate) answered: AtomicU64,
     pub(crate) started: Instant,
     /// The newest record of each agent by name; as many as there are agents.
     pub(crate) records: Mutex<HashMap<String, SignedRecord>>,
@@ -85,6 +92,8 @@ impl BuiltIn {
                 call: call.shape,
             });
         }
+        let count = hosted.map_or(&self.answered, |hosted| &hosted.counts.builtin);
+        count.fetch_add(1, Ordering::Relaxed);
         let encoding = call.body.encoding;
         let encoded = match (&*call.method, hosted) {
             ("ping", _) => return Ok(Reply::One(call.body.clone())),
@@ -137,13 +146,15 @@ impl BuiltIn {
             (
                 counts.served.load(Ordering::Relaxed),
                 counts.failed.load(Ordering::Relaxed),
+                counts.builtin.load(Ordering::Relaxed),
             )
         };
-        let (served, failed) = match hosted {
+        let own = self.answered.load(Ordering::Relaxed);
+        let (served, failed, builtin) = match hosted {
             Some(hosted) => of(hosted),
-            None => all.iter().fold((0, 0), |sum, hosted| {
-                let (served, failed) = of(hosted);
-                (sum.0 + served, sum.1 + failed)
+            None => all.iter().fold((0, 0, own), |sum, hosted| {
+                let (served, failed, builtin) = of(hosted);
+                (sum.0 + served, sum.1 + failed, sum.2 + builtin)
             }),
         };
         Stats {
@@ -152,6 +163,7 @@ impl BuiltIn {
             running: self.running.load(Ordering::Relaxed),
             served,
             failed,
+            builtin,
         }
     }
 }

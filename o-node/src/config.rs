@@ -1,9 +1,10 @@
 //! Everything that can be set about a node, as data. A preset is a starting point.
 
-use std::time::Duration;
+mod check;
+mod times;
 
 use o_address::TransportAddr;
-use o_core::{NetworkId, StartError};
+use o_core::NetworkId;
 use o_discovery::MergedConfig;
 #[cfg(feature = "kad")]
 use o_discovery::swarm::dht::{DhtConfig, DhtMode};
@@ -13,6 +14,8 @@ use o_pool::PoolConfig;
 use o_protocol::SessionConfig;
 use o_transport::TransportConfig;
 use serde::{Deserialize, Serialize};
+
+pub use self::times::Times;
 
 /// A starting point for a [`NodeConfig`]; every field can be changed afterwards.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,6 +95,9 @@ pub struct LimitsConfig {
     pub max_pending_inbound: usize,
     /// Outbound connections whose handshake runs. Default 64.
     pub max_pending_outbound: usize,
+    /// Peers that a policy refuses and that are being told so; more are cut without a word. Default
+    /// 64.
+    pub max_refusing: usize,
 }
 
 impl Default for LimitsConfig {
@@ -103,60 +109,7 @@ impl Default for LimitsConfig {
             max_per_ip: 256,
             max_pending_inbound: 256,
             max_pending_outbound: 64,
-        }
-    }
-}
-
-/// Time-outs and limits of the node itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[non_exhaustive]
-pub struct Times {
-    /// How long a call may take that answers with one value and names no deadline. Default 30 s.
-    #[serde(with = "humantime_serde")]
-    pub call_timeout: Duration,
-    /// How long a dial may take in all, up to the other side's HELLO. Default 15 s.
-    #[serde(with = "humantime_serde")]
-    pub dial_timeout: Duration,
-    /// How long `start` waits for its listeners. Default 10 s.
-    #[serde(with = "humantime_serde")]
-    pub start_timeout: Duration,
-    /// How long `stop` waits for running calls. Default 5 s.
-    #[serde(with = "humantime_serde")]
-    pub drain: Duration,
-    /// How long a record holds; it is announced anew at half of it. Default 1 h.
-    #[serde(with = "humantime_serde")]
-    pub record_lifetime: Duration,
-    /// How long a name that was found is not looked up again. Default 60 s.
-    #[serde(with = "humantime_serde")]
-    pub route_lifetime: Duration,
-    /// How long a found peer may take to confirm what it offers. Default 5 s.
-    #[serde(with = "humantime_serde")]
-    pub confirm_timeout: Duration,
-    /// Calls served at once over all connections; more are answered `busy`. Default 4096.
-    pub max_calls: usize,
-    /// Agents hosted. Default 256.
-    pub max_agents: usize,
-    /// Names whose routes are remembered. Default 1024.
-    pub max_routes: usize,
-    /// Peers asked at once to confirm what they offer. Default 8.
-    pub max_confirming: usize,
-}
-
-impl Default for Times {
-    fn default() -> Self {
-        Self {
-            call_timeout: Duration::from_secs(30),
-            dial_timeout: Duration::from_secs(15),
-            start_timeout: Duration::from_secs(10),
-            drain: Duration::from_secs(5),
-            record_lifetime: Duration::from_secs(3600),
-            route_lifetime: Duration::from_secs(60),
-            confirm_timeout: Duration::from_secs(5),
-            max_calls: 4096,
-            max_agents: 256,
-            max_routes: 1024,
-            max_confirming: 8,
+            max_refusing: 64,
         }
     }
 }
@@ -223,35 +176,6 @@ impl NodeConfig {
             self.dht.table.mode = DhtMode::Client;
         }
         self
-    }
-
-    /// Checks what the types cannot.
-    pub(crate) fn validate(&self) -> Result<(), StartError> {
-        let bad = |reason: String| Err(StartError::Config { reason });
-        if let Err(error) = self.pool.validate() {
-            return bad(error.to_string());
-        }
-        if let Err(error) = self.transport.validate() {
-            return bad(o_transport::flatten_error(&error));
-        }
-        if self.node.record_lifetime < Duration::from_secs(10) {
-            return bad("`record_lifetime` must be at least 10 s".into());
-        }
-        if self.agent.len() > 128 {
-            return bad("`agent` is longer than 128 bytes".into());
-        }
-        if self.bootstrap.len() > 64 {
-            return bad("more than 64 bootstrap peers".into());
-        }
-        if let Some(peer) = self.bootstrap.iter().find(|peer| peer.peer_id().is_none()) {
-            return bad(format!(
-                "the bootstrap address {peer} must end in /p2p/ and a peer id"
-            ));
-        }
-        if self.limits.max_connections == 0 || self.node.max_calls == 0 {
-            return bad("`max_connections` and `max_calls` must be at least 1".into());
-        }
-        Ok(())
     }
 }
 

@@ -27,6 +27,10 @@ pub(crate) struct Outside {
     pub(crate) serve: Arc<dyn Serve>,
     pub(crate) hello: Arc<dyn Fn() -> Hello + Send + Sync>,
     pub(crate) session: SessionConfig,
+    /// How long a peer that dialed may take to open its call substream.
+    pub(crate) admit_timeout: Duration,
+    /// How long a refused peer may take to read why.
+    pub(crate) refuse_timeout: Duration,
     pub(crate) tasks: Tasks,
     pub(crate) peers: Arc<Peers>,
     pub(crate) events: EventBus,
@@ -78,6 +82,16 @@ impl Outside {
             });
         });
         link
+    }
+
+    /// Our own policy does not want a peer that dialed.
+    pub(crate) fn denied_inbound(&self, peer: PeerId, reason: DenyReason) {
+        let (peer, direction) = (Some(peer), Direction::Inbound);
+        self.events.publish(Event::Denied {
+            peer,
+            direction,
+            reason,
+        });
     }
 
     /// Our own policy does not want a peer that was to be dialed.
@@ -185,6 +199,7 @@ impl NodeDialer {
                 reason,
                 certain,
             }),
+            Err(SessionEnd::Busy { reason }) => Err(DialError::PeerBusy { peer, reason }),
             Err(end) => Err(DialError::Failed {
                 peer,
                 reason: end.to_string(),

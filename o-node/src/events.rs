@@ -4,16 +4,15 @@ use futures::{StreamExt, stream};
 use o_core::{Event, EventStream, Events, Lagged};
 use tokio::sync::broadcast::{self, error::RecvError};
 
-/// Events that a slow watcher may be behind before it gets [`Lagged`].
-const QUEUE: usize = 1024;
-
 /// The event bus of a node. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct EventBus(broadcast::Sender<Event>);
 
-impl Default for EventBus {
-    fn default() -> Self {
-        Self(broadcast::Sender::new(QUEUE))
+impl EventBus {
+    /// One whose watchers get [`Lagged`] when they are more than `limit` events behind.
+    pub(crate) fn new(limit: usize) -> Self {
+        // Made before the limits are checked, and a queue without places cannot be made.
+        Self(broadcast::Sender::new(limit.clamp(1, 1_000_000)))
     }
 }
 
@@ -43,7 +42,13 @@ mod tests {
 
     #[tokio::test]
     async fn it_is_a_bus_of_events() {
-        let bus = EventBus::default();
-        o_testkit::conformance::events(&bus, QUEUE as u64 * 2).await;
+        let bus = EventBus::new(64);
+        o_testkit::conformance::events(&bus, 128).await;
+        // The limit is the one that was asked for.
+        let mut behind = EventBus::subscribe(&bus);
+        for _ in 0..65 {
+            bus.publish(Event::State(o_core::NodeState::Running));
+        }
+        assert_eq!(behind.next().await, Some(Err(Lagged(1))));
     }
 }

@@ -15,13 +15,12 @@ use o_core::{
 use o_discovery::MergedDiscovery;
 use o_pool::Pool;
 use o_protocol::{Blob, NodeDescription, decode_body, encode_body, verify_record};
+use tokio_util::sync::CancellationToken;
 
 use crate::{dialer::NodeDialer, link::Link, peers::Peers};
 
-/// Agents of one peer whose signatures are looked at; what it describes beyond them is left out.
-const MAX_DESCRIBED: usize = 1024;
-/// Longest description that is read, in bytes.
-const MAX_DESCRIPTION: usize = 1024 * 1024;
+/// How long a confirmed provider waits for others to name it too.
+const SETTLE: Duration = Duration::from_millis(150);
 
 /// Looks for agents and asks each found peer whether it is so.
 #[derive(Clone, Debug)]
@@ -33,6 +32,10 @@ pub(crate) struct Finder {
     pub(crate) network: NetworkId,
     pub(crate) timeout: Duration,
     pub(crate) at_once: usize,
+    /// Agents of one peer whose signatures are looked at; what it describes beyond them is left out.
+    pub(crate) max_described: usize,
+    /// Longest description that is read, in bytes.
+    pub(crate) max_description: usize,
 }
 
 /// A found peer that did not confirm, and why.
@@ -50,37 +53,58 @@ pub(crate) type Finding = Result<Result<Provider, Unconfirmed>, DiscoveryError>;
 impl Finder {
     /// Providers as each is confirmed by itself; those that do not confirm are left out.
     pub(crate) fn confirmed(&self, query: Query) -> ProviderStream {
-        let findings = self.find(query).filter_map(async |finding| match finding {
-            Ok(Ok(provider)) => Some(Ok(provider)),
-            Ok(Err(unconfirmed)) => {
-                let (peer, error) = (unconfirmed.peer, unconfirmed.error);
-                tracing::debug!(%peer, %error, "a provider did not confirm");
-                None
-            }
-            Err(error) => Some(Err(error)),
-        });
+        let findings = self
+            .search(query, SETTLE)
+            .filter_map(async |finding| match finding {
+                Ok(Ok(provider)) => Some(Ok(provider)),
+                Ok(Err(unconfirmed)) => {
+                    let (peer, error) = (unconfirmed.peer, unconfirmed.error);
+                    tracing::debug!(%peer, %error, "a provider did not confirm");
+                    None
+                }
+                Err(error) => Some(Err(error)),
+            });
         findings.boxed()
     }
 
-    /// Everything that a search finds, with the outcome of asking each peer.
+    /// Everything that a search finds, with the outcome of asking each peer, as soon as it is known.
     pub(crate) fn find(&self, query: Query) -> stream::BoxStream<'static, Finding> {
+        self.search(query, Duration::ZERO)
+    }
+
+    /// Everything that a search finds. Who has confirmed is held back for `settle`, or until every
+    /// source is through, so that all who named him are told.
+    fn search(&self, query: Query, settle: Duration) -> stream::BoxStream<'static, Finding> {
+        let asked = Arc::new(Asked::default());
+        let all_told = asked.clone();
         let hints = self
             .connected(&query)
-            .chain(self.discovery.find(query.clone()));
-        let asked = Arc::new(Mutex::new(HashMap::new()));
+            .chain(self.discovery.find(query.clone()))
+            .chain(
+                stream::once(async move {
+                    all_told.ended.cancel();
+                    None
+                })
+                .filter_map(std::future::ready),
+            );
+        let news = asked.clone();
         let mut shown = HashSet::new();
         let (finder, at_once) = (self.clone(), self.at_once.max(1));
         hints
             .filter_map(move |hint| {
                 // A peer is asked again only when a source brings an address that was not tried.
-                let fresh = hint.as_ref().map_or(true, |hint| is_news(&asked, hint));
+                let fresh = hint.as_ref().map_or(true, |hint| news.is_news(hint));
                 std::future::ready(fresh.then_some(hint))
             })
             .map(move |hint| {
-                let (finder, query) = (finder.clone(), query.clone());
+                let (finder, query, asked) = (finder.clone(), query.clone(), asked.clone());
                 async move {
                     match hint {
-                        Ok(hint) => finder.ask(hint, &query).await,
+                        Ok(hint) => {
+                            let mut findings = finder.ask(hint, &query).await;
+                            asked.attribute(&mut findings, settle).await;
+                            findings
+                        }
                         Err(error) => vec![Err(error)],
                     }
                 }
@@ -171,15 +195,14 @@ impl Finder {
             Reply::Stream(_) => Body::default(),
         };
         let invalid = |message: String| CallError::InvalidReply { message };
-        if body.len() > MAX_DESCRIPTION {
-            return Err(invalid(format!(
-                "a description over {MAX_DESCRIPTION} bytes"
-            )));
+        let limit = self.max_description;
+        if body.len() > limit {
+            return Err(invalid(format!("a description over {limit} bytes")));
         }
         let description: NodeDescription =
             decode_body(&body).map_err(|error| invalid(error.to_string()))?;
         let now = SystemTime::now();
-        let agents = description.agents.into_iter().take(MAX_DESCRIBED);
+        let agents = description.agents.into_iter().take(self.max_described);
         // A signature costs time: only what could match is looked at.
         let agents = agents.filter(|agent| match query {
             Query::Name(address) => agent.address.name() == address.name(),
@@ -202,21 +225,61 @@ impl Finder {
     }
 }
 
-/// Whether a hint is about a peer that was not asked yet, or brings an address that was not tried.
-/// The source's limit on providers bounds the map.
-fn is_news(asked: &Mutex<HashMap<PeerId, Vec<TransportAddr>>>, hint: &Provider) -> bool {
-    let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
-    let Some(tried) = asked.get_mut(&hint.peer) else {
-        asked.insert(hint.peer, hint.addresses.clone());
-        return true;
-    };
-    let before = tried.len();
-    for address in &hint.addresses {
-        if !tried.contains(address) && tried.len() < Record::MAX_ADDRESSES {
-            tried.push(address.clone());
+/// What the sources of one search said about each peer. The sources' limit on providers bounds it.
+#[derive(Default)]
+struct Asked {
+    peers: Mutex<HashMap<PeerId, Told>>,
+    /// Cancelled when every source is through.
+    ended: CancellationToken,
+}
+
+/// What was said about one peer.
+#[derive(Default)]
+struct Told {
+    /// Addresses that were tried.
+    addresses: Vec<TransportAddr>,
+    /// Who named it, each once.
+    sources: Vec<Source>,
+}
+
+impl Asked {
+    /// Whether a hint is about a peer that was not asked yet, or brings an address that was not
+    /// tried. Who it comes from is remembered in any case.
+    fn is_news(&self, hint: &Provider) -> bool {
+        let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = !peers.contains_key(&hint.peer);
+        let told = peers.entry(hint.peer).or_default();
+        for source in &hint.sources {
+            if !told.sources.contains(source) {
+                told.sources.push(*source);
+            }
+        }
+        let before = told.addresses.len();
+        for address in &hint.addresses {
+            if !told.addresses.contains(address) && before < Record::MAX_ADDRESSES {
+                told.addresses.push(address.clone());
+            }
+        }
+        told.addresses.truncate(Record::MAX_ADDRESSES);
+        fresh || told.addresses.len() > before
+    }
+
+    /// Adds to each confirmed provider everybody who named it, also those who do so shortly after.
+    async fn attribute(&self, findings: &mut [Finding], settle: Duration) {
+        let any = findings.iter().any(|finding| matches!(finding, Ok(Ok(_))));
+        if any && !settle.is_zero() {
+            // Either way what was told by then is all.
+            let _ = tokio::time::timeout(settle, self.ended.cancelled()).await;
+        }
+        let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        for finding in findings {
+            if let Ok(Ok(provider)) = finding
+                && let Some(told) = peers.get(&provider.peer)
+            {
+                provider.sources.clone_from(&told.sources);
+            }
         }
     }
-    tried.len() > before
 }
 
 fn matches(record: &SignedRecord, query: &Query) -> bool {
@@ -294,5 +357,52 @@ impl RouteCache {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(address.as_str());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hint(source: Source, port: u16) -> Provider {
+        let peer = "12D3KooWQA9eZ7s8E7KvNJGG7AXRioyASFicECjdKL1DS2C1Duoo";
+        let address = format!("/ip4/127.0.0.1/tcp/{port}");
+        Provider::hint(
+            peer.parse().unwrap(),
+            vec![address.parse().unwrap()],
+            source,
+        )
+    }
+
+    #[test]
+    fn only_a_new_peer_or_address_is_asked() {
+        let asked = Asked::default();
+        let news = [
+            (Source::Bootstrap, 1),
+            (Source::Bootstrap, 1),
+            (Source::Dht, 1),
+            (Source::Mdns, 2),
+            (Source::Dht, 2),
+        ]
+        .map(|(source, port)| asked.is_news(&hint(source, port)));
+        assert_eq!(news, [true, false, false, true, false]);
+    }
+
+    #[tokio::test]
+    async fn everybody_who_names_a_peer_in_time_is_told() {
+        let asked = Asked::default();
+        assert!(asked.is_news(&hint(Source::Bootstrap, 1)));
+        let mut findings = vec![Ok(Ok(hint(Source::Bootstrap, 1)))];
+        // While the confirmation waits, another source names the same peer and the search ends.
+        let settling = asked.attribute(&mut findings, Duration::from_secs(60));
+        let telling = async {
+            assert!(!asked.is_news(&hint(Source::Dht, 1)));
+            asked.ended.cancel();
+        };
+        futures::join!(settling, telling);
+        let Some(Ok(Ok(provider))) = findings.first() else {
+            panic!("{findings:?}");
+        };
+        assert_eq!(provider.sources, [Source::Bootstrap, Source::Dht]);
     }
 }

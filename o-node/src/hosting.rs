@@ -118,6 +118,8 @@ pub enum HostError {
 pub(crate) struct Counts {
     pub(crate) served: AtomicU64,
     pub(crate) failed: AtomicU64,
+    /// Of built-in methods, which are not among the others.
+    pub(crate) builtin: AtomicU64,
     pub(crate) running: AtomicUsize,
 }
 
@@ -330,13 +332,25 @@ impl Serve for Dispatcher {
             Err(error) => return call.refuse(&error),
         };
         match self.begin(&target) {
-            Ok(running) => self.tasks.spawn_call(async move {
+            Ok(running) => self.tasks.spawn_call(span(&call), async move {
                 call.answer(&target).await;
                 drop(running);
             }),
             Err(error) => call.refuse(&error),
         }
     }
+}
+
+/// Under which everything is logged that is done for a call.
+fn span(call: &ServedCall) -> tracing::Span {
+    let incoming = call.incoming();
+    tracing::debug_span!(
+        "call",
+        address = %incoming.context.target,
+        method = &*incoming.method,
+        peer = incoming.context.peer.map(tracing::field::display),
+        id = call.id().0,
+    )
 }
 
 /// An agent with the built-in methods, or the node itself, which has only those.
@@ -382,7 +396,9 @@ impl Agent for Target {
 /// caller would try elsewhere.
 fn its_own(error: CallError) -> CallError {
     match error {
-        CallError::NotFound { .. } | CallError::Unreachable { .. } => CallError::Failed {
+        CallError::NotFound { .. }
+        | CallError::Unreachable { .. }
+        | CallError::NoNetwork { .. } => CallError::Failed {
             message: error.to_string(),
             retryable: error.is_retryable(),
             data: bytes::Bytes::new(),

@@ -21,13 +21,23 @@ mod route;
 mod swarm;
 mod tasks;
 
+#[cfg(feature = "kad")]
+pub use o_discovery::swarm::dht::{DhtConfig, DhtMode};
+#[cfg(feature = "mdns")]
+pub use o_discovery::swarm::mdns::MdnsConfig;
 pub use o_discovery::{MemoryDiscovery, MergedConfig};
-pub use o_gating::{AllowAll, AllowList, BlockList, GaterChain, HierarchyGater, HierarchyRule};
+pub use o_gating::{
+    AllowAll, AllowList, BlockList, GaterChain, HierarchyGater, HierarchyRule, ListFull,
+};
+pub use o_pool::{PoolConfig, PoolStats};
 pub use o_protocol::{
     AgentDescription, Call, CallerExt, MethodDescription, Methods, NodeDescription, OrFailed,
-    TranscodeError, TypedStream, transcode,
+    SessionConfig, TranscodeError, TypedStream, transcode,
 };
-pub use o_transport::{Identity, IdentityConfig, KeyError, KeyFile, KeySource, Keypair, Seed};
+pub use o_transport::{
+    DnsConfig, Identity, IdentityConfig, KeyError, KeyFile, KeySource, Keypair, MemoryConfig,
+    QuicConfig, Security, Seed, TcpConfig, TransportConfig, WebSocketConfig, YamuxConfig,
+};
 
 #[cfg(feature = "kad")]
 pub use crate::config::NodeDhtConfig;

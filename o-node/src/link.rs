@@ -6,9 +6,9 @@ use std::sync::{
 };
 
 use futures::{FutureExt, future::BoxFuture};
-use o_address::{Address, PeerId, TransportAddr};
+use o_address::{PeerId, TransportAddr};
 use o_core::{Direction, ErrorCode};
-use o_protocol::{Goodbye, SessionHandle, SessionStatus};
+use o_protocol::{Goodbye, Hello, SessionEnd, SessionHandle, SessionStatus};
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -39,15 +39,15 @@ impl Link {
         }
     }
 
-    /// Whether the peer said in its HELLO that it hosts this name.
-    pub(crate) fn hosts(&self, address: &Address) -> bool {
-        match self.session.status() {
-            SessionStatus::Ready(hello) => hello
-                .hosted
-                .iter()
-                .any(|hosted| hosted.name() == address.name()),
-            _ => false,
-        }
+    /// What the peer said of itself, once it has.
+    pub(crate) fn hello(&self) -> Option<Arc<Hello>> {
+        self.session.hello()
+    }
+
+    /// Whether the connection ended without a word of the peer's.
+    pub(crate) fn is_lost(&self) -> bool {
+        let status = self.session.status();
+        matches!(status, SessionStatus::Closed(SessionEnd::Lost { .. }))
     }
 }
 

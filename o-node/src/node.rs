@@ -85,15 +85,17 @@ impl Node {
         let parts = running::Parts {
             gater: Arc::new(builder.gaters),
             discovery: builder.discovery,
+            resolvers: builder.resolvers,
             transports: builder.transports,
             libp2p_transports: builder.libp2p_transports,
         };
+        let events = EventBus::new(builder.config.node.max_events);
         let inner = Inner {
             keypair: builder.keypair,
             config: builder.config,
             parts,
             agents,
-            events: EventBus::default(),
+            events,
             hooks: builder.hooks,
             life: Mutex::default(),
             running: RwLock::default(),
@@ -170,6 +172,14 @@ impl Node {
             }
         })
         .boxed()
+    }
+
+    /// Whom a call to `address` goes to first, if that is known without asking anybody: whoever was
+    /// found there lately, or is connected and says that it hosts the name.
+    pub fn known_peer(&self, address: &Address) -> Option<PeerId> {
+        let running = self.running().ok()?;
+        let routes = running.resolver.known(address);
+        routes.first().map(|route| route.peer)
     }
 
     /// What happens from now on.

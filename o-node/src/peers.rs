@@ -1,49 +1,63 @@
-//! Who is connected now.
+//! Who is connected now, by peer and by the names that they say they host.
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use o_address::{Address, PeerId};
 use o_pool::Link as _;
+use o_protocol::Hello;
 
 use crate::link::Link;
 
-/// The connections of a node by peer. The Swarm's limits bound it.
+/// The connections of a node. The Swarm's limits bound their number, and a HELLO the names of each.
 #[derive(Debug, Default)]
-pub(crate) struct Peers(Mutex<HashMap<PeerId, Vec<Link>>>);
+pub(crate) struct Peers(Mutex<Tables>);
+
+#[derive(Debug, Default)]
+struct Tables {
+    by_peer: HashMap<PeerId, Vec<Link>>,
+    /// By name, for every call asks: a look through all connections would be paid by each.
+    by_name: HashMap<Box<str>, Vec<Link>>,
+    /// Those whose HELLO has not been looked at.
+    opening: Vec<Link>,
+}
 
 impl Peers {
-    fn lock(&self) -> MutexGuard<'_, HashMap<PeerId, Vec<Link>>> {
+    fn lock(&self) -> MutexGuard<'_, Tables> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn add(&self, link: Link) {
-        self.lock().entry(link.peer).or_default().push(link);
+        let mut tables = self.lock();
+        tables.opening.push(link.clone());
+        tables.by_peer.entry(link.peer).or_default().push(link);
     }
 
     pub(crate) fn remove(&self, link: &Link) {
-        let mut peers = self.lock();
-        if let Some(links) = peers.get_mut(&link.peer) {
-            links.retain(|other| other.id() != link.id());
-            if links.is_empty() {
-                peers.remove(&link.peer);
+        let mut tables = self.lock();
+        tables.opening.retain(|other| other.id() != link.id());
+        take_out(&mut tables.by_peer, &link.peer, link);
+        if let Some(hello) = link.hello() {
+            for name in hello.hosted.iter().map(Address::name) {
+                take_out(&mut tables.by_name, name, link);
             }
         }
     }
 
     /// Those that say they host `address`.
     pub(crate) fn hosting(&self, address: &Address) -> Vec<Link> {
-        let links = self.all();
-        links
-            .into_iter()
-            .filter(|link| link.is_alive() && link.hosts(address))
-            .collect()
+        let mut tables = self.lock();
+        tables.index();
+        let links = tables.by_name.get(address.name());
+        let alive = links.into_iter().flatten().filter(|link| link.is_alive());
+        alive.cloned().collect()
     }
 
     pub(crate) fn get(&self, peer: &PeerId) -> Option<Link> {
         self.lock()
+            .by_peer
             .get(peer)?
             .iter()
             .find(|link| link.is_alive())
@@ -51,10 +65,41 @@ impl Peers {
     }
 
     pub(crate) fn all(&self) -> Vec<Link> {
-        self.lock().values().flatten().cloned().collect()
+        self.lock().by_peer.values().flatten().cloned().collect()
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.lock().len()
+        self.lock().by_peer.len()
+    }
+}
+
+impl Tables {
+    /// Enters the names of those whose HELLO has come since.
+    fn index(&mut self) {
+        let said = |link: &mut Link| link.hello().is_some();
+        for link in self.opening.extract_if(.., said) {
+            let hello: Option<Arc<Hello>> = link.hello();
+            for name in hello.iter().flat_map(|hello| &hello.hosted) {
+                let links = self.by_name.entry(name.name().into()).or_default();
+                // A HELLO may have a name twice.
+                if links.iter().all(|other| other.id() != link.id()) {
+                    links.push(link.clone());
+                }
+            }
+        }
+    }
+}
+
+/// Takes a link out of a table, and its row with it if it was the last.
+fn take_out<K, Q>(table: &mut HashMap<K, Vec<Link>>, key: &Q, link: &Link)
+where
+    K: std::borrow::Borrow<Q> + std::hash::Hash + Eq,
+    Q: std::hash::Hash + Eq + ?Sized,
+{
+    if let Some(links) = table.get_mut(key) {
+        links.retain(|other| other.id() != link.id());
+        if links.is_empty() {
+            table.remove(key);
+        }
     }
 }

@@ -16,10 +16,12 @@ use crate::{
     peers::Peers,
 };
 
-/// Asks, in this order: what is hosted here, who is connected, what was found lately, discovery.
+/// Asks, in this order: the user's resolvers, what is hosted here, who is connected, what was found lately, discovery.
 #[derive(Clone, Debug)]
 pub(crate) struct NodeResolver {
     pub(crate) local: o_address::PeerId,
+    /// What the user brought, asked before everything else.
+    pub(crate) first: Vec<Arc<dyn Resolver>>,
     pub(crate) agents: Arc<Agents>,
     pub(crate) peers: Arc<Peers>,
     pub(crate) cache: Arc<RouteCache>,
@@ -36,6 +38,25 @@ fn route(peer: o_address::PeerId, addresses: Vec<TransportAddr>, source: Source)
 }
 
 impl NodeResolver {
+    /// What the user's resolvers say: the routes of the first that knows the address, if one does.
+    ///
+    /// # Errors
+    /// That of the first that fails otherwise than by not knowing it.
+    pub(crate) async fn told(&self, address: &Address) -> Result<Option<Vec<Route>>, ResolveError> {
+        for resolver in &self.first {
+            let mut routes = match resolver.resolve(address).await {
+                Ok(routes) => routes,
+                Err(ResolveError::NotFound { .. }) => continue,
+                Err(error) => return Err(error),
+            };
+            routes.retain(|route| address.pin().is_none_or(|pin| pin == route.peer));
+            if !routes.is_empty() {
+                return Ok(Some(routes));
+            }
+        }
+        Ok(None)
+    }
+
     /// What is known without asking anybody.
     pub(crate) fn known(&self, address: &Address) -> Vec<Route> {
         let here = address.pin().is_none_or(|pin| pin == self.local);
@@ -129,18 +150,47 @@ impl NodeResolver {
             Err(SearchError::Unreachable(reason)) => {
                 Err(CallError::Unreachable { address, reason })
             }
-            Err(SearchError::Discovery(DiscoveryError::NoNetwork)) if self.peers.count() == 0 => {
-                let reason = "no network: no peer is known that could be asked".into();
-                Err(CallError::Unreachable { address, reason })
-            }
-            Err(SearchError::Discovery(DiscoveryError::Busy { limit })) => Err(CallError::Busy {
-                reason: limit.into(),
-            }),
-            Err(SearchError::Discovery(DiscoveryError::Shutdown)) => Err(CallError::ShuttingDown),
-            Err(SearchError::NotFound | SearchError::Discovery(_)) => {
+            Err(SearchError::Discovery(DiscoveryError::NoNetwork)) if self.peers.count() > 0 => {
                 Err(CallError::NotFound { address })
             }
+            Err(SearchError::Discovery(source)) => Err(discovery_error(source, address)),
+            Err(SearchError::NotFound) => Err(CallError::NotFound { address }),
         }
+    }
+}
+
+fn discovery_error(error: DiscoveryError, address: Address) -> CallError {
+    match error {
+        DiscoveryError::NoNetwork => CallError::NoNetwork { address },
+        DiscoveryError::Busy { limit } => CallError::Busy {
+            reason: limit.into(),
+        },
+        DiscoveryError::Shutdown => CallError::ShuttingDown,
+        _ => CallError::NotFound { address },
+    }
+}
+
+/// What a resolver of the user's that failed means for a call to `address`.
+pub(crate) fn resolve_error(error: ResolveError, address: &Address) -> CallError {
+    let address = address.clone();
+    match error {
+        ResolveError::NotFound { .. } => CallError::NotFound { address },
+        ResolveError::Discovery {
+            source: DiscoveryError::Failed { origin, source },
+            ..
+        } => CallError::Unreachable {
+            address,
+            reason: format!("{origin} failed: {source}"),
+        },
+        ResolveError::Discovery {
+            source: DiscoveryError::TimedOut { after },
+            ..
+        } => CallError::TimedOut { after },
+        ResolveError::Discovery { source, .. } => discovery_error(source, address),
+        other => CallError::Unreachable {
+            address,
+            reason: other.to_string(),
+        },
     }
 }
 
@@ -156,6 +206,9 @@ enum SearchError {
 #[async_trait]
 impl Resolver for NodeResolver {
     async fn resolve(&self, address: &Address) -> Result<Vec<Route>, ResolveError> {
+        if let Some(told) = self.told(address).await? {
+            return Ok(told);
+        }
         let known = self.known(address);
         if !known.is_empty() {
             return Ok(known);
@@ -205,6 +258,9 @@ pub(crate) fn dial_error(error: &DialError, address: &Address) -> CallError {
         },
         DialError::Busy { limit } => CallError::Busy {
             reason: format!("{limit} is reached"),
+        },
+        DialError::PeerBusy { reason, .. } => CallError::Busy {
+            reason: reason.clone(),
         },
         DialError::Shutdown => CallError::ShuttingDown,
         other => CallError::Unreachable {

@@ -28,12 +28,17 @@ use o_pool::Pool;
 use o_transport::{from_multiaddr, from_peer_id, to_multiaddr, to_peer_id};
 use tokio::sync::mpsc;
 
-pub(crate) use self::{behaviour::build, calls::Shared, handle::SwarmHandle, listen::Listens};
 use self::{
     behaviour::{Behaviour, BehaviourEvent},
     calls::Denied,
     dial::Dials,
     handle::{Command, DialCommand},
+};
+pub(crate) use self::{
+    behaviour::{Built, build},
+    calls::Shared,
+    handle::SwarmHandle,
+    listen::Listens,
 };
 use crate::{dialer::NodeDialer, events::EventBus, link::Link, peers::Peers};
 
@@ -133,6 +138,7 @@ impl SwarmTask {
             Input::Command(Command::Listen(listen)) => {
                 self.listens.start(&mut self.parts.swarm, listen);
             }
+            Input::Command(Command::Leave) => self.parts.on_leave(),
             Input::Command(Command::Shutdown) => {}
             Input::Swarm(event) => self.on_swarm(*event),
             #[cfg(feature = "kad")]
@@ -181,10 +187,15 @@ impl SwarmTask {
             SwarmEvent::ConnectionClosed {
                 peer_id,
                 connection_id,
+                num_established,
                 cause,
                 ..
             } => {
                 self.dials.closed(connection_id, &peer_id);
+                let link = self.links.get(&connection_id);
+                if num_established == 0 && cause.is_some() && link.is_some_and(Link::is_lost) {
+                    self.parts.on_lost(peer_id);
+                }
                 let reason = cause.map_or_else(
                     || "closed".to_owned(),
                     |cause| o_transport::flatten_error(&cause),

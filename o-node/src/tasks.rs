@@ -3,7 +3,7 @@
 use std::{future::Future, time::Duration};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 /// The tasks of one run of a node. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -29,7 +29,8 @@ impl Tasks {
 
     /// Runs the answer to a call. It is not told to end: closing its session does that, and a token
     /// that every call registers with would be a lock on the way of each.
-    pub(crate) fn spawn_call(&self, future: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn spawn_call(&self, call: Span, future: impl Future<Output = ()> + Send + 'static) {
+        let future = future.instrument(call);
         drop(tokio::spawn(self.tracker.track_future(future)));
     }
 

@@ -17,7 +17,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use futures::io::{AsyncRead, AsyncWrite};
@@ -37,15 +37,10 @@ use crate::{
     session::{Session, SessionConfig, SessionEnd, Side},
 };
 
-/// Bytes gathered for one write.
-const GATHER: usize = 64 * 1024;
 /// First size of the read buffer; it doubles as long as reads fill it, up to the frame limit.
 const FIRST_READ: usize = 8 * 1024;
-/// Reads and writes in one poll, so that a busy connection lets others run.
+/// Reads and writes in one poll, so that a busy connection lets others run. It bounds no memory.
 const BUDGET: usize = 32;
-/// How long the last bytes may take when the session has ended, and a write when it has not.
-const LINGER: std::time::Duration = std::time::Duration::from_secs(1);
-const WRITE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// Begins a session on `stream`: a handle to call over it, and the driver to be polled.
 ///
@@ -62,7 +57,13 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin,
 {
     let session = Session::new(side, config, hello, now());
-    let max_frame = session.config().max_frame as usize;
+    let config = session.config();
+    let limits = Limits {
+        max_frame: config.max_frame as usize,
+        write_buffer: config.write_buffer.max(1),
+        write_timeout: config.write_timeout,
+        linger: config.linger,
+    };
     let shared = Arc::new(Shared::new(session, peer));
     let driver = Driver {
         stream,
@@ -71,7 +72,7 @@ where
         input: vec![0; FIRST_READ],
         filled: 0,
         backlog: false,
-        max_frame,
+        limits,
         output: Vec::new(),
         written: 0,
         unflushed: false,
@@ -88,6 +89,15 @@ fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
+/// What the driver needs of a session's limits.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    max_frame: usize,
+    write_buffer: usize,
+    write_timeout: Duration,
+    linger: Duration,
+}
+
 /// Reads, writes and keeps time for one session until it ends. It must be polled on a runtime with
 /// time; dropping it ends the session.
 #[must_use = "a session does nothing unless its driver is polled"]
@@ -99,7 +109,7 @@ pub struct Driver<S> {
     filled: usize,
     /// Whole frames in `input` wait until answers to earlier ones have been sent.
     backlog: bool,
-    max_frame: usize,
+    limits: Limits,
     output: Vec<u8>,
     written: usize,
     unflushed: bool,
@@ -150,9 +160,9 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Driver<S> {
             if self.written == self.output.len() {
                 self.output.clear();
                 self.written = 0;
-                let output = &mut self.output;
+                let (output, most) = (&mut self.output, self.limits.write_buffer);
                 self.shared
-                    .drive(&*self.serve, |session| session.transmit(output, GATHER));
+                    .drive(&*self.serve, |session| session.transmit(output, most));
                 if self.output.is_empty() {
                     return self.poll_flush(cx) || progress;
                 }
@@ -212,8 +222,8 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Driver<S> {
             self.decode();
             return true;
         }
-        if self.filled == self.input.len() && self.input.len() < self.max_frame {
-            let size = (self.input.len() * 2).min(self.max_frame);
+        if self.filled == self.input.len() && self.input.len() < self.limits.max_frame {
+            let size = (self.input.len() * 2).min(self.limits.max_frame);
             self.input.resize(size, 0);
         }
         let Some(room) = self.input.get_mut(self.filled..) else {
@@ -235,7 +245,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Driver<S> {
         let now = now();
         let (mut used, mut backlog) = (0, false);
         let arrived = self.input.get(..self.filled).unwrap_or_default();
-        let max_frame = self.max_frame;
+        let max_frame = self.limits.max_frame;
         self.shared.drive(&*self.serve, |session| {
             while let Some(rest) = arrived.get(used..) {
                 if !session.wants_input() {
@@ -265,14 +275,15 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Driver<S> {
     fn poll_time(&mut self, cx: &mut Context<'_>) -> bool {
         let now = now();
         let session = self.shared.next_timeout();
-        let stalled = self.stalled.map(|since| since + WRITE_TIMEOUT);
-        let ending = self.ending.map(|since| since + LINGER);
+        let stalled = self.stalled.map(|since| since + self.limits.write_timeout);
+        let ending = self.ending.map(|since| since + self.limits.linger);
         let Some(next) = [session, stalled, ending].into_iter().flatten().min() else {
             return false;
         };
         if next <= now {
             if stalled.is_some_and(|at| at <= now) {
-                self.lost("a write made no progress for 30 s");
+                let limit = self.limits.write_timeout;
+                self.lost(&format!("a write made no progress for {limit:?}"));
             }
             self.shared
                 .drive(&*self.serve, |session| session.on_timeout(now));
@@ -299,7 +310,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Driver<S> {
         let (end, has_output) = self.shared.end_if_over(&*self.serve, written)?;
         let now = now();
         let since = *self.ending.get_or_insert(now);
-        if self.broken || now >= since + LINGER {
+        if self.broken || now >= since + self.limits.linger {
             return Some(end);
         }
         let pending = has_output || !written;
@@ -330,7 +341,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Driver<S> {
 impl<S> Drop for Driver<S> {
     fn drop(&mut self) {
         // Whoever waits on a call must learn that nobody will drive it any more.
-        let reason = "the connection was dropped at this end".into();
+        let reason = "the connection closed".into();
         self.shared.drive(&*self.serve, |session| {
             session.close(SessionEnd::Lost { reason })
         });

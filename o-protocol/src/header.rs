@@ -17,7 +17,8 @@ use self::map::{MapError, MapReader, MapWriter, Value, texts};
 
 /// Longest header, in bytes. The field in the prefix could hold more.
 pub const MAX_HEADER: usize = 16 * 1024;
-/// Most hosted addresses in a HELLO; the rest is asked for with `describe`.
+/// Most hosted addresses in a HELLO; the rest is asked for with `describe`. Fixed by the wire, as
+/// every length here is: a peer that sent more would be cut off by every other implementation.
 pub const MAX_HOSTED: usize = 64;
 /// Longest details of an error, in bytes; longer ones are left out, by either side.
 pub(crate) const MAX_ERROR_DATA: usize = 16 * 1024;
@@ -255,7 +256,18 @@ impl CallHeader {
         map.finish()
     }
 
+    /// Reads the wire form.
+    #[cfg(test)]
     pub(crate) fn decode(input: &[u8], now: Instant) -> Result<Self, HeaderError> {
+        Self::decode_after(input, now, None)
+    }
+
+    /// Reads the wire form. A target and a method that are `recent` are not made anew.
+    pub(crate) fn decode_after(
+        input: &[u8],
+        now: Instant,
+        recent: Option<&(Address, Arc<str>)>,
+    ) -> Result<Self, HeaderError> {
         let mut target = None;
         let mut method = None;
         let mut shape = Shape::default();
@@ -264,8 +276,18 @@ impl CallHeader {
         let mut map = MapReader::new(input)?;
         while let Some((key, value)) = map.next()? {
             match (key, value) {
-                (1, Value::Text(text)) => target = Some(address(key, text)?),
-                (2, Value::Text(text)) => method = Some(short(key, text, MAX_METHOD)?),
+                (1, Value::Text(text)) => {
+                    target = Some(match recent {
+                        Some((recent, _)) if recent.as_str() == text => recent.clone(),
+                        _ => address(key, text)?,
+                    });
+                }
+                (2, Value::Text(text)) => {
+                    method = Some(match recent {
+                        Some((_, recent)) if **recent == *text => recent.clone(),
+                        _ => short(key, text, MAX_METHOD)?,
+                    });
+                }
                 (3, Value::Uint(value)) => {
                     let known = small(key, value).ok().and_then(Shape::from_number);
                     shape = known.ok_or_else(|| bad(key, "unknown shape"))?;
@@ -495,47 +517,76 @@ pub(crate) fn decode_error(
             (key, _) => unknown(key)?,
         }
     }
-    let target = call.target.clone();
-    Ok(match ErrorCode::from_number(number) {
-        Some(ErrorCode::NotFound) => CallError::NotFound { address: target },
-        Some(ErrorCode::Unreachable) => CallError::Unreachable {
-            address: target,
-            reason: message,
-        },
-        Some(ErrorCode::Refused) => CallError::Refused {
-            peer: None,
-            reason: message,
+    let told = Told {
+        message,
+        retryable,
+        certain,
+        data,
+        method_shape,
+    };
+    Ok(told.into_error(number, call))
+}
+
+/// What an ERROR says beside its code.
+struct Told {
+    message: String,
+    retryable: bool,
+    certain: bool,
+    data: Bytes,
+    method_shape: Shape,
+}
+
+impl Told {
+    fn into_error(self, number: u16, call: &ErrorContext<'_>) -> CallError {
+        let Self {
+            message,
+            retryable,
             certain,
-        },
-        Some(ErrorCode::TimedOut) => CallError::TimedOut {
-            after: call.elapsed,
-        },
-        Some(ErrorCode::Failed) => CallError::Failed {
-            message,
-            retryable,
             data,
-        },
-        Some(ErrorCode::Busy) => CallError::Busy { reason: message },
-        Some(ErrorCode::Cancelled) => CallError::Cancelled,
-        Some(ErrorCode::ConnectionLost) => CallError::ConnectionLost { reason: message },
-        Some(ErrorCode::UnknownMethod) => CallError::UnknownMethod {
-            method: call.method.to_owned(),
-        },
-        Some(ErrorCode::InvalidParams) => CallError::InvalidParams { message },
-        Some(ErrorCode::InvalidReply) => CallError::InvalidReply { message },
-        Some(ErrorCode::TooLarge) => CallError::TooLarge { what: message },
-        Some(ErrorCode::Unsupported) => CallError::Unsupported { what: message },
-        Some(ErrorCode::Protocol) => CallError::Protocol { reason: message },
-        Some(ErrorCode::ShuttingDown) => CallError::ShuttingDown,
-        Some(ErrorCode::WrongShape) => CallError::WrongShape {
-            method: method_shape,
-            call: call.shape,
-        },
-        Some(ErrorCode::Internal) => CallError::Internal { message },
-        _ => CallError::UnknownCode {
-            number,
-            message,
-            retryable,
-        },
-    })
+            method_shape,
+        } = self;
+        let target = call.target.clone();
+        match ErrorCode::from_number(number) {
+            Some(ErrorCode::NotFound) => CallError::NotFound { address: target },
+            Some(ErrorCode::Unreachable) => CallError::Unreachable {
+                address: target,
+                reason: message,
+            },
+            Some(ErrorCode::Refused) => CallError::Refused {
+                peer: None,
+                reason: message,
+                certain,
+            },
+            Some(ErrorCode::TimedOut) => CallError::TimedOut {
+                after: call.elapsed,
+            },
+            Some(ErrorCode::Failed) => CallError::Failed {
+                message,
+                retryable,
+                data,
+            },
+            Some(ErrorCode::Busy) => CallError::Busy { reason: message },
+            Some(ErrorCode::Cancelled) => CallError::Cancelled,
+            Some(ErrorCode::ConnectionLost) => CallError::ConnectionLost { reason: message },
+            Some(ErrorCode::UnknownMethod) => CallError::UnknownMethod {
+                method: call.method.to_owned(),
+            },
+            Some(ErrorCode::InvalidParams) => CallError::InvalidParams { message },
+            Some(ErrorCode::InvalidReply) => CallError::InvalidReply { message },
+            Some(ErrorCode::TooLarge) => CallError::TooLarge { what: message },
+            Some(ErrorCode::Unsupported) => CallError::Unsupported { what: message },
+            Some(ErrorCode::Protocol) => CallError::Protocol { reason: message },
+            Some(ErrorCode::ShuttingDown) => CallError::ShuttingDown,
+            Some(ErrorCode::WrongShape) => CallError::WrongShape {
+                method: method_shape,
+                call: call.shape,
+            },
+            Some(ErrorCode::Internal) => CallError::Internal { message },
+            _ => CallError::UnknownCode {
+                number,
+                message,
+                retryable,
+            },
+        }
+    }
 }

@@ -32,7 +32,7 @@ pub use crate::{
     },
     session::{
         ASSUMED_CREDIT, ASSUMED_MAX_CALLS, ASSUMED_MAX_FRAME, CallId, Notice, Received, SendError,
-        Session, SessionConfig, SessionEnd, Side,
+        Session, SessionConfig, SessionConfigError, SessionEnd, Side,
     },
     typed::{Call, CallerExt, Methods, OrFailed, TypedStream, params_schema, result_schema},
 };

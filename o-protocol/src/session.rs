@@ -3,9 +3,11 @@
 //! It takes frames and `now`, and gives frames to send and notices of what changed. One session
 //! stands for one connection; both sides may open calls. docs/wire.md, "Calls", specifies it.
 
+mod ascending;
 mod config;
 mod flow;
 mod outgoing;
+mod queue;
 mod receive;
 mod schedule;
 #[cfg(test)]
@@ -14,15 +16,21 @@ mod time;
 mod transmit;
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use o_core::{Body, CallError, ErrorCode, NetworkId};
+use o_address::Address;
+use o_core::{Body, CallError, Encoding, ErrorCode, NetworkId, Priority, Shape};
+use rustc_hash::FxHashMap;
 
-pub use self::config::{ASSUMED_CREDIT, ASSUMED_MAX_CALLS, ASSUMED_MAX_FRAME, SessionConfig};
+pub use self::config::{
+    ASSUMED_CREDIT, ASSUMED_MAX_CALLS, ASSUMED_MAX_FRAME, SessionConfig, SessionConfigError,
+};
 use self::{
+    ascending::Ascending,
     flow::{Inbox, Outbox, Outgoing},
     schedule::Schedule,
 };
@@ -79,6 +87,12 @@ pub enum SessionEnd {
         /// `false` when the stream ended before a HELLO, without a word.
         certain: bool,
     },
+    /// The other side has no room for the connection.
+    #[error("busy: {reason}")]
+    Busy {
+        /// The limit that it named.
+        reason: String,
+    },
     /// The stream or the connection ended.
     #[error("connection lost: {reason}")]
     Lost {
@@ -108,6 +122,7 @@ impl SessionEnd {
                 reason,
                 certain,
             },
+            Self::Busy { reason } => CallError::Busy { reason },
             Self::Lost { reason } => CallError::ConnectionLost { reason },
             Self::Protocol { reason } => CallError::Protocol { reason },
             Self::ShuttingDown => CallError::ConnectionLost {
@@ -148,7 +163,12 @@ pub enum Received {
 struct Call {
     /// Whether we opened it.
     ours: bool,
-    header: CallHeader,
+    /// Ours: as long as the call lives, for its errors. Theirs: until it is accepted.
+    header: Option<Box<CallHeader>>,
+    shape: Shape,
+    encoding: Encoding,
+    priority: Priority,
+    deadline: Option<Instant>,
     opened: Instant,
     inbox: Inbox,
     outbox: Outbox,
@@ -166,19 +186,22 @@ pub struct Session {
     side: Side,
     config: SessionConfig,
     network: NetworkId,
-    peer: Option<Hello>,
-    calls: HashMap<u64, Call>,
+    peer: Option<Arc<Hello>>,
+    /// By id. Ids only go up and are few at once, so a peer gains nothing by choosing them.
+    calls: FxHashMap<u64, Call>,
     /// Calls of ours that the other side has not ended.
     our_calls: usize,
     /// Calls of the other side's that we have not ended.
     their_calls: usize,
     next_id: u64,
     last_their_id: u64,
+    /// What they called last: most calls of a connection are for the same agent and method.
+    last_called: Option<(Address, Arc<str>)>,
     control: Vec<u8>,
     schedule: Schedule,
     /// Calls of ours whose CALL has not gone. Ids go up on the wire, whatever the priorities say.
-    unsent: BTreeSet<u64>,
-    deadlines: BTreeSet<(Instant, u64)>,
+    unsent: Ascending<u64>,
+    deadlines: Ascending<(Instant, u64)>,
     buffered: usize,
     /// Bytes that wait in all outboxes.
     outgoing: usize,
@@ -194,6 +217,25 @@ pub struct Session {
     opened: Instant,
     last_received: Instant,
     pinged: Option<Instant>,
+}
+
+impl Call {
+    fn new(ours: bool, header: CallHeader, opened: Instant, inbox: Inbox, outbox: Outbox) -> Self {
+        Self {
+            ours,
+            shape: header.shape,
+            encoding: header.encoding,
+            priority: header.terms.priority,
+            deadline: header.terms.deadline,
+            header: Some(Box::new(header)),
+            opened,
+            inbox,
+            outbox,
+            announced: false,
+            accepted: 0,
+            settled: false,
+        }
+    }
 }
 
 impl Session {
@@ -213,15 +255,16 @@ impl Session {
             config,
             network: hello.network.clone(),
             peer: None,
-            calls: HashMap::new(),
+            calls: FxHashMap::default(),
             our_calls: 0,
             their_calls: 0,
             next_id: if side == Side::Dialer { 1 } else { 2 },
             last_their_id: 0,
+            last_called: None,
             control: Vec::new(),
             schedule: Schedule::default(),
-            unsent: BTreeSet::new(),
-            deadlines: BTreeSet::new(),
+            unsent: Ascending::default(),
+            deadlines: Ascending::default(),
             buffered: 0,
             outgoing: 0,
             held: BTreeSet::new(),
@@ -239,7 +282,7 @@ impl Session {
     }
 
     /// The other side's HELLO, once it is here.
-    pub fn peer_hello(&self) -> Option<&Hello> {
+    pub fn peer_hello(&self) -> Option<&Arc<Hello>> {
         self.peer.as_ref()
     }
 
@@ -276,11 +319,12 @@ impl Session {
     /// deadline that has passed, and what ended the session if it is over.
     pub fn open(
         &mut self,
-        header: CallHeader,
+        mut header: CallHeader,
         params: Bytes,
         ended: bool,
         now: Instant,
     ) -> Result<CallId, CallError> {
+        header.terms.begin(now);
         self.may_open(&header, params.len(), now)?;
         let encoded = header.encode(now);
         if encoded.len() > MAX_HEADER {
@@ -309,14 +353,8 @@ impl Session {
         }
         let inbox = Inbox::new(self.config.initial_credit.into());
         let call = Call {
-            ours: true,
-            header,
-            opened: now,
-            inbox,
-            outbox,
             announced: true,
-            accepted: 0,
-            settled: false,
+            ..Call::new(true, header, now, inbox, outbox)
         };
         self.calls.insert(id, call);
         self.our_calls += 1;
@@ -366,11 +404,11 @@ impl Session {
             .calls
             .get_mut(&id.0)
             .filter(|call| !call.ours && call.announced)?;
+        let header = call.header.take()?;
         let (body, length) = call.inbox.pop()?;
         call.accepted = length;
-        let header = call.header.clone();
         self.return_credit(id.0);
-        Some((header, body))
+        Some((*header, body))
     }
 
     /// What has arrived on a call: the answer to ours, the caller's stream of theirs. `None`: wait
@@ -451,6 +489,12 @@ impl Session {
         }
     }
 
+    /// Whether new calls are taken, as far as is known here: it is not over and neither side has said
+    /// goodbye.
+    pub fn is_open(&self) -> bool {
+        self.end.is_none() && !self.leaving && !self.peer_leaving
+    }
+
     /// Whether a goodbye was said from this side.
     pub fn is_leaving(&self) -> bool {
         self.leaving
@@ -474,10 +518,12 @@ impl Session {
                 Some(call) if call.ours => {
                     let may_have_run = call.outbox.begun && self.peer.is_some();
                     let error = match &end {
-                        // Refused means that nothing ran; that is certain only before a HELLO.
-                        SessionEnd::Refused { .. } if may_have_run => CallError::ConnectionLost {
-                            reason: end.to_string(),
-                        },
+                        // Both mean that nothing ran; that is certain only before a HELLO.
+                        SessionEnd::Refused { .. } | SessionEnd::Busy { .. } if may_have_run => {
+                            CallError::ConnectionLost {
+                                reason: end.to_string(),
+                            }
+                        }
                         _ => end.as_call_error(),
                     };
                     self.settle(id, Some(error));
@@ -504,14 +550,14 @@ impl Session {
         } else {
             call.inbox.ended = true;
         }
-        if let Some(deadline) = call.header.terms.deadline {
-            self.deadlines.remove(&(deadline, id));
+        if let Some(deadline) = call.deadline {
+            self.deadlines.remove((deadline, id));
         }
         if std::mem::take(&mut call.outbox.scheduled) {
-            self.schedule.remove(call.header.terms.priority, id);
+            self.schedule.remove(call.priority, id);
         }
         let freed = call.outbox.clear();
-        self.unsent.remove(&id);
+        self.unsent.remove(id);
         self.held.remove(&id);
         self.notices.push_back(Notice::Readable(CallId(id)));
         if call.outbox.held {
@@ -535,13 +581,13 @@ impl Session {
         };
         let received = call.inbox.clear().saturating_add(call.accepted);
         self.buffered = self.buffered.saturating_sub(received);
-        self.unsent.remove(&id);
+        self.unsent.remove(id);
         self.held.remove(&id);
-        if let Some(deadline) = call.header.terms.deadline {
-            self.deadlines.remove(&(deadline, id));
+        if let Some(deadline) = call.deadline {
+            self.deadlines.remove((deadline, id));
         }
         if call.outbox.scheduled {
-            self.schedule.remove(call.header.terms.priority, id);
+            self.schedule.remove(call.priority, id);
         }
         match call.ours {
             true if !call.settled => self.our_calls = self.our_calls.saturating_sub(1),

@@ -175,8 +175,9 @@ impl MemoryNode {
 
 #[async_trait]
 impl Caller for MemoryNode {
-    async fn call(&self, call: OutgoingCall) -> Result<Reply, CallError> {
+    async fn call(&self, mut call: OutgoingCall) -> Result<Reply, CallError> {
         let run = self.shared().running()?;
+        call.terms.begin(Instant::now().into());
         if let Some(agent) = self.shared().agent(&call.target) {
             return serve::call_here(&run, agent, call).await;
         }

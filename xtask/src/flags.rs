@@ -56,20 +56,24 @@ xflags::xflags! {
             /// Seconds for each target.
             optional seconds: u64
         }
-        /// Not built yet.
+        /// Talk to plain rust-libp2p and to js-libp2p.
         cmd interop {}
-        /// Not built yet.
+        /// Run many memory nodes under churn.
         cmd soak {
+            /// How long; 1 without it.
             optional minutes: u64
+            /// The seed of an earlier run, to repeat it.
+            optional --seed seed: u64
         }
-        /// Not built yet.
+        /// Run an experiment that writes figures and a plot; without a name, list them.
         cmd scenario {
             optional name: String
         }
-        /// Not built yet.
+        /// Run the checks that need network namespaces.
         cmd lab {}
-        /// Not built yet.
+        /// Check that a release can be made.
         cmd release {
+            /// Only check; the only mode there is.
             optional --dry-run
         }
         /// Run what continuous integration runs.

@@ -1,9 +1,7 @@
-//! `help`: every command in one line, and which of them do not exist yet.
+//! `help`: every command in one line.
 
 #[cfg(test)]
 mod tests;
-
-use anyhow::bail;
 
 use crate::step::{Outcome, say};
 
@@ -21,8 +19,6 @@ enum State {
     Ci,
     /// Run by hand.
     Manual,
-    /// Named, so that nobody looks for it elsewhere.
-    NotBuilt,
 }
 
 const fn ci(name: &'static str, arguments: &'static str, about: &'static str) -> Command {
@@ -40,15 +36,6 @@ const fn manual(name: &'static str, arguments: &'static str, about: &'static str
         arguments,
         about,
         state: State::Manual,
-    }
-}
-
-const fn later(name: &'static str, about: &'static str) -> Command {
-    Command {
-        name,
-        arguments: "",
-        about,
-        state: State::NotBuilt,
     }
 }
 
@@ -115,7 +102,7 @@ const COMMANDS: &[Command] = &[
     manual(
         "fuzz-smoke",
         "[SECONDS]",
-        "fuzz targets; there are none yet, and it says so",
+        "replay the corpora, then run every fuzz target (needs cargo-fuzz)",
     ),
     manual(
         "ci",
@@ -123,22 +110,37 @@ const COMMANDS: &[Command] = &[
         "the steps marked ●, in this order; --fast: fmt, tidy, deps, one clippy, test",
     ),
     manual("help", "", "this list"),
-    later("interop", "against plain rust-libp2p and js-libp2p"),
-    later("soak", "many memory nodes under churn for minutes"),
-    later("scenario", "experiments with many nodes that write figures"),
-    later("lab", "network namespaces with NAT, loss and relays"),
-    later("release", "version, change log and publish order agree"),
+    manual(
+        "interop",
+        "",
+        "plain rust-libp2p, js-libp2p and another CBOR library against our node",
+    ),
+    manual(
+        "soak",
+        "[MINUTES] [--seed N]",
+        "many memory nodes under churn; fails on growth or on a lost call",
+    ),
+    manual(
+        "scenario",
+        "[NAME]",
+        "an experiment with many nodes that writes figures and a plot",
+    ),
+    manual(
+        "lab",
+        "",
+        "network namespaces with NAT, delay and loss (needs root, iproute2 and nftables)",
+    ),
+    manual(
+        "release",
+        "--dry-run",
+        "version, change log, public interfaces and publish order agree",
+    ),
 ];
 
 /// Prints the list.
 pub(crate) fn run() -> anyhow::Result<Outcome> {
     say(&text());
     Ok(Outcome::Done)
-}
-
-/// Refuses a command that is only planned.
-pub(crate) fn not_built(name: &str) -> anyhow::Result<Outcome> {
-    bail!("`{name}` is not built yet; `cargo xtask help` lists what is")
 }
 
 fn text() -> String {
@@ -157,12 +159,7 @@ fn text() -> String {
         } = command;
         let mark = if *state == State::Ci { '●' } else { ' ' };
         let usage = format!("{name} {arguments}");
-        let later = if *state == State::NotBuilt {
-            "not built yet: "
-        } else {
-            ""
-        };
-        lines.push(format!("{mark} {usage:<24}{later}{about}"));
+        lines.push(format!("{mark} {usage:<24}{about}"));
     }
     lines.join("\n")
 }

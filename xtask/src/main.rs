@@ -14,8 +14,13 @@ mod flags;
 mod fmt;
 mod fuzz_smoke;
 mod help;
+mod interop;
+mod lab;
 mod msrv;
 mod public_api;
+mod release;
+mod scenario;
+mod soak;
 mod step;
 mod test;
 mod tidy;
@@ -59,13 +64,13 @@ fn run(flags: flags::Xtask) -> anyhow::Result<()> {
         XtaskCmd::Msrv(_) => msrv::run(&sh),
         XtaskCmd::Coverage(_) => coverage::run(&sh),
         XtaskCmd::Bench(flags) => bench::run(&sh, flags.save),
-        XtaskCmd::FuzzSmoke(flags) => fuzz_smoke::run(flags.seconds),
+        XtaskCmd::FuzzSmoke(flags) => fuzz_smoke::run(&sh, flags.seconds),
         XtaskCmd::Ci(flags) => ci::run(&sh, flags.fast, strict),
-        XtaskCmd::Interop(_) => help::not_built("interop"),
-        XtaskCmd::Soak(_) => help::not_built("soak"),
-        XtaskCmd::Scenario(_) => help::not_built("scenario"),
-        XtaskCmd::Lab(_) => help::not_built("lab"),
-        XtaskCmd::Release(_) => help::not_built("release"),
+        XtaskCmd::Interop(_) => interop::run(&sh),
+        XtaskCmd::Soak(flags) => soak::run(&sh, flags.minutes, flags.seed),
+        XtaskCmd::Scenario(flags) => scenario::run(&sh, flags.name.as_deref()),
+        XtaskCmd::Lab(_) => lab::run(&sh),
+        XtaskCmd::Release(flags) => release::run(&sh, flags.dry_run),
     }?;
     if let Outcome::Skipped(reason) = outcome {
         if strict {

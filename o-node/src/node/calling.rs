@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -12,6 +12,7 @@ use o_core::{
     Agent, BodyStream, CallContext, CallError, Caller, DialError, Direction, IncomingCall,
     OutgoingCall, Reply, Route, Source,
 };
+use tokio::time::Instant;
 
 use super::{Node, running::Running};
 use crate::{
@@ -55,12 +56,16 @@ impl Node {
         }
     }
 
-    /// The same call with a deadline: its own, or the default one where it answers one value.
-    fn with_deadline(&self, call: OutgoingCall) -> OutgoingCall {
-        if call.shape.streams_out() || call.terms.deadline.is_some() {
-            return call;
+    /// The same call, begun: with a deadline of its own, or the default one where it answers one
+    /// value.
+    fn with_deadline(&self, mut call: OutgoingCall) -> OutgoingCall {
+        let limited = call.terms.deadline.is_some() || call.terms.timeout.is_some();
+        if !limited && !call.shape.streams_out() {
+            call = call.timeout(self.inner.config.node.call_timeout);
         }
-        call.timeout(self.inner.config.node.call_timeout)
+        // By the clock of those who hold the call to it.
+        call.terms.begin(Instant::now().into_std());
+        call
     }
 
     /// Calls that all go to one connected peer, whatever their target's name.
@@ -74,8 +79,14 @@ impl Node {
     async fn call_routes(&self, call: OutgoingCall) -> Result<Reply, CallError> {
         let running = self.running_for_more()?;
         let call = self.with_deadline(call);
-        let known = running.resolver.known(&call.target);
         let until = Until::of(&call);
+        if let Some(told) = running.told(&call.target, until).await? {
+            return running
+                .try_routes(told, call, until)
+                .await
+                .map_err(|(error, _)| error);
+        }
+        let known = running.resolver.known(&call.target);
         if known.is_empty() {
             let found = running.search(&call.target, until).await?;
             return running
@@ -108,13 +119,13 @@ impl Node {
 /// Until when a call may take, and since when it does.
 #[derive(Clone, Copy)]
 struct Until {
-    deadline: Option<tokio::time::Instant>,
+    deadline: Option<Instant>,
     begun: Instant,
 }
 
 impl Until {
     fn of(call: &OutgoingCall) -> Self {
-        let deadline = call.terms.deadline.map(tokio::time::Instant::from_std);
+        let deadline = call.terms.deadline.map(Instant::from_std);
         Self {
             deadline,
             begun: Instant::now(),
@@ -123,7 +134,7 @@ impl Until {
 
     /// The same, and no later than `limit` from now where there is no deadline.
     fn or_within(self, limit: Duration) -> Self {
-        let limit = tokio::time::Instant::now() + limit;
+        let limit = Instant::now() + limit;
         Self {
             deadline: self.deadline.or(Some(limit)),
             ..self
@@ -176,6 +187,19 @@ impl Running {
         waiting.unwrap_or(Err(CallError::ShuttingDown))
     }
 
+    /// What the user's resolvers say.
+    async fn told(&self, target: &Address, until: Until) -> Result<Option<Vec<Route>>, CallError> {
+        if self.resolver.first.is_empty() {
+            return Ok(None);
+        }
+        let until = until.or_within(self.search_timeout);
+        let told = async {
+            let told = self.resolver.told(target).await;
+            told.map_err(|error| route::resolve_error(error, target))
+        };
+        self.wait(until, told).await
+    }
+
     async fn search(&self, target: &Address, until: Until) -> Result<Vec<Route>, CallError> {
         // A stream may run for ever; looking for who gives it may not.
         let until = until.or_within(self.search_timeout);
@@ -192,7 +216,7 @@ impl Running {
             },
         );
         for route in routes {
-            if route.source == Source::Local {
+            if route.peer == self.resolver.local {
                 return self
                     .call_here(call, until)
                     .await

@@ -1,56 +1,46 @@
 //! Everything that exists while a node runs: made at start, gone after stop.
 
+mod compose;
 mod ending;
 
 use std::{
     fmt,
     io::ErrorKind,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize},
-    },
-    time::{Duration, Instant},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use o_address::{PeerId, TransportAddr};
 use o_core::{
     Attempt, Connection, ConnectionGater, Direction, Discovery, ErrorCode, Event, Events,
-    ListenError, Listener, Stage, StartError, Transport,
+    ListenError, Listener, Resolver, Stage, StartError, Transport,
 };
-use o_discovery::{BootstrapDiscovery, MergedDiscovery};
 use o_gating::GaterChain;
 use o_pool::{AcquireError, Pool};
-use o_protocol::{Goodbye, Hello, MAX_HOSTED, Side, refuse};
-use o_transport::{EnvelopeVerifier, build_transport, probe_fixed_port, unsupported_reason};
+use o_protocol::{Goodbye, Side, refuse};
+use o_transport::{probe_fixed_port, unsupported_reason};
 use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::Inner;
 use crate::{
     announce::Announcer,
-    builtin::BuiltIn,
     config::NodeConfig,
     dialer::{NodeDialer, Outside},
     events::EventBus,
-    find::{Finder, RouteCache},
-    hosting::{Agents, Dispatcher},
+    find::Finder,
+    hosting::Dispatcher,
     peers::Peers,
     route::NodeResolver,
-    swarm::{self, Listens, Shared, SwarmHandle, SwarmTask},
+    swarm::{Listens, SwarmHandle, SwarmTask},
     tasks::Tasks,
 };
-
-/// Pause before a bootstrap peer that was lost or not reached is dialed again; the pool's backoff
-/// comes on top.
-const BOOTSTRAP_PAUSE: Duration = Duration::from_secs(2);
-/// How long a peer that dialed over a custom transport may take to open its call substream.
-const ADMIT_TIME: Duration = Duration::from_secs(10);
-/// How long a refused peer of a custom transport may take to read why.
-const REFUSE_TIME: Duration = Duration::from_secs(1);
 
 /// What the user brought.
 pub(super) struct Parts {
     pub(super) gater: Arc<GaterChain>,
     pub(super) discovery: Vec<Arc<dyn Discovery>>,
+    pub(super) resolvers: Vec<Arc<dyn Resolver>>,
     pub(super) transports: Vec<Arc<dyn Transport>>,
     pub(super) libp2p_transports: Option<crate::raw::TransportFactory>,
 }
@@ -58,6 +48,8 @@ pub(super) struct Parts {
 /// One run of a node.
 pub(super) struct Running {
     pub(super) tasks: Tasks,
+    /// Cancelled when the node begins to drain: from then on nothing is announced.
+    leaving: CancellationToken,
     pub(super) swarm: SwarmHandle,
     pub(super) pool: Pool<NodeDialer>,
     pub(super) dialer: NodeDialer,
@@ -66,11 +58,11 @@ pub(super) struct Running {
     pub(super) resolver: NodeResolver,
     pub(super) dispatcher: Arc<Dispatcher>,
     pub(super) addresses: Arc<watch::Sender<Vec<TransportAddr>>>,
-    calls: Arc<AtomicUsize>,
-    builtin: Arc<BuiltIn>,
     signer: Arc<dyn o_core::Signer>,
     announcer: Mutex<Option<(Announcer, watch::Receiver<u64>)>>,
     max_admitting: usize,
+    /// How long a session's last bytes may take, and a local call's end.
+    linger: Duration,
     /// How long a search may take for a call without a deadline.
     pub(super) search_timeout: Duration,
     events: EventBus,
@@ -84,19 +76,6 @@ impl fmt::Debug for Running {
     }
 }
 
-/// The HELLO of a node: its hosted addresses change, everything else does not.
-fn hello(config: &NodeConfig, agents: &Agents) -> Hello {
-    let mut hello = Hello::new(config.network.clone());
-    hello.agent = config.agent.as_str().into();
-    let announced = agents.all();
-    let announced = announced.iter().filter(|hosted| hosted.hosting.announced);
-    hello.hosted = announced
-        .map(|h| h.hosting.address.clone())
-        .take(MAX_HOSTED)
-        .collect();
-    hello
-}
-
 /// The queue that a Swarm task works off, and what it is made of, until it is spawned.
 pub(super) struct Pending(SwarmTask);
 
@@ -104,137 +83,48 @@ impl Running {
     /// Builds everything and opens nothing yet.
     pub(super) fn begin(inner: &Inner) -> Result<(Self, Pending), StartError> {
         let config = &inner.config;
-        let local = inner.keypair.peer_id();
         let tasks = Tasks::default();
         let peers = Arc::new(Peers::default());
-        let calls = Arc::new(AtomicUsize::new(0));
-        let builtin = Arc::new(BuiltIn {
-            peer: local,
-            network: config.network.clone(),
-            agent: config.agent.clone(),
-            agents: inner.agents.clone(),
-            peers: peers.clone(),
-            running: calls.clone(),
-            started: Instant::now(),
-            records: Mutex::default(),
-        });
-        let dispatcher = Arc::new(Dispatcher {
-            local,
-            agents: inner.agents.clone(),
-            builtin: builtin.clone(),
-            tasks: tasks.clone(),
-            limit: config.node.max_calls,
-            running: calls.clone(),
-            local_calls: AtomicUsize::new(0),
-            leaving: AtomicBool::new(false),
-        });
-        let gater: Arc<dyn ConnectionGater> = inner.parts.gater.clone();
-        let say_hello: Arc<dyn Fn() -> Hello + Send + Sync> = {
-            let (config, agents) = (config.clone(), inner.agents.clone());
-            Arc::new(move || hello(&config, &agents))
-        };
-        let outside = Arc::new(Outside {
-            transports: inner.parts.transports.clone(),
-            gater: gater.clone(),
-            serve: dispatcher.clone(),
-            hello: say_hello.clone(),
-            session: config.session.clone(),
-            tasks: tasks.clone(),
-            peers: peers.clone(),
-            events: inner.events.clone(),
-        });
+        let dispatcher = compose::dispatcher(inner, &tasks, &peers);
+        let outside = Arc::new(compose::outside(inner, &dispatcher, &peers));
 
-        let (handle, commands) = SwarmHandle::channel();
+        let (swarm, commands) = SwarmHandle::channel(config.node.max_commands);
         let dialer = NodeDialer {
-            swarm: handle.clone(),
-            outside,
+            swarm: swarm.clone(),
+            outside: outside.clone(),
             timeout: config.node.dial_timeout,
         };
-        let mut pool_config = config.pool.clone();
-        pool_config.max_connections = pool_config
-            .max_connections
-            .min(config.limits.max_connections);
-        let (pool, maintain) =
-            Pool::new(pool_config, dialer.clone()).map_err(|error| StartError::Config {
-                reason: error.to_string(),
-            })?;
-        tasks.spawn("pool", maintain);
+        let pool = compose::pool(config, &dialer, &tasks)?;
+        let built = compose::swarm(inner, &outside)?;
 
-        let shared = Arc::new(Shared {
-            serve: dispatcher.clone(),
-            hello: Box::new(move || say_hello()),
-            session: config.session.clone(),
-            gater,
-        });
-        let custom = inner.parts.libp2p_transports.as_ref();
-        let custom = custom.map_or_else(Vec::new, |make| make(&inner.keypair));
-        let transport =
-            build_transport(&config.transport, &inner.keypair, custom).map_err(|error| {
-                StartError::Transport {
-                    source: error.into(),
-                }
-            })?;
-        let built = swarm::build(config, &inner.keypair, transport, shared, tasks.clone())?;
-
-        let mut discovery = MergedDiscovery::new(config.discovery.clone());
-        for source in built
-            .sources
-            .into_iter()
-            .chain(inner.parts.discovery.clone())
-        {
-            discovery = discovery.with(source);
-        }
-        if !config.bootstrap.is_empty() {
-            let bootstrap =
-                BootstrapDiscovery::new(config.bootstrap.iter().cloned()).map_err(|error| {
-                    StartError::Config {
-                        reason: error.to_string(),
-                    }
-                })?;
-            discovery = discovery.with(bootstrap);
-        }
-        let discovery = Arc::new(discovery);
-        let finder = Finder {
-            discovery: discovery.clone(),
-            pool: pool.clone(),
-            peers: peers.clone(),
-            verifier: Arc::new(EnvelopeVerifier),
-            network: config.network.clone(),
-            timeout: config.node.confirm_timeout,
-            at_once: config.node.max_confirming,
-        };
-        let cache = RouteCache::new(config.node.route_lifetime, config.node.max_routes);
-        let resolver = NodeResolver {
-            local,
-            agents: inner.agents.clone(),
-            peers: peers.clone(),
-            cache: Arc::new(cache),
-            finder: finder.clone(),
-        };
+        let sources = compose::sources(config, &inner.parts, built.sources)?;
+        let finder = compose::finder(config, &sources, &pool, &peers);
+        let resolver = compose::resolver(inner, &finder);
         let addresses = Arc::new(watch::Sender::new(Vec::new()));
-        let signer: Arc<dyn o_core::Signer> = Arc::new(inner.keypair.clone());
         let announcer = Announcer {
             agents: inner.agents.clone(),
-            builtin: builtin.clone(),
-            discovery,
-            signer: signer.clone(),
+            builtin: dispatcher.builtin.clone(),
+            discovery: finder.discovery.clone(),
+            sources,
+            signer: Arc::new(inner.keypair.clone()),
             network: config.network.clone(),
-            lifetime: config.node.record_lifetime,
+            times: config.node.clone(),
             addresses: addresses.subscribe(),
             events: inner.events.clone(),
         };
-        let listens = Listens::new(local, addresses.clone());
+
         let task = SwarmTask::new(
             built.parts,
             commands,
             pool.clone(),
             peers.clone(),
             inner.events.clone(),
-            listens,
+            Listens::new(dispatcher.local, addresses.clone()),
         );
         let running = Self {
             tasks,
-            swarm: handle,
+            leaving: CancellationToken::new(),
+            swarm,
             pool,
             dialer,
             peers,
@@ -242,10 +132,9 @@ impl Running {
             resolver,
             dispatcher,
             addresses,
-            calls,
-            builtin,
-            signer,
+            signer: announcer.signer.clone(),
             announcer: Mutex::new(Some((announcer, inner.agents.changes()))),
+            linger: config.session.linger,
             max_admitting: config.limits.max_pending_inbound,
             search_timeout: config.node.call_timeout,
             events: inner.events.clone(),
@@ -294,13 +183,18 @@ impl Running {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         if let Some((announcer, changes)) = announcer {
-            self.tasks.spawn("announce", announcer.run(changes));
+            let until_leaving = self.leaving.clone();
+            self.tasks.spawn("announce", async move {
+                let announcing = announcer.run(changes);
+                until_leaving.run_until_cancelled_owned(announcing).await;
+            });
         }
         for address in &config.bootstrap {
             if let Some(peer) = address.peer_id() {
                 let (pool, address) = (self.pool.clone(), address.clone());
+                let pause = config.node.bootstrap_pause;
                 self.tasks
-                    .spawn("bootstrap", stay_connected(pool, peer, address));
+                    .spawn("bootstrap", stay_connected(pool, peer, address, pause));
             }
         }
         Ok(())
@@ -341,7 +235,12 @@ impl Drop for Running {
 }
 
 /// Keeps a connection to a bootstrap peer: a node that listens nowhere is reached through it.
-async fn stay_connected(pool: Pool<NodeDialer>, peer: PeerId, address: TransportAddr) {
+async fn stay_connected(
+    pool: Pool<NodeDialer>,
+    peer: PeerId,
+    address: TransportAddr,
+    pause: Duration,
+) {
     // The limit on protected peers is above that on bootstrap peers.
     let _ = pool.protect(peer);
     let mut warned = false;
@@ -359,21 +258,25 @@ async fn stay_connected(pool: Pool<NodeDialer>, peer: PeerId, address: Transport
             }
             Err(error) => tracing::debug!(%peer, %error, "bootstrap peer not reached"),
         }
-        tokio::time::sleep(BOOTSTRAP_PAUSE).await;
+        tokio::time::sleep(pause).await;
     }
 }
 
-/// One connection of a custom transport: the gater's question, and its call substream.
+/// One connection of a custom transport: the gater's questions, and its call substream.
 async fn admit(outside: Arc<Outside>, pool: Pool<NodeDialer>, connection: Arc<dyn Connection>) {
     let (peer, remote) = (connection.peer(), connection.remote());
-    let attempt = Attempt::new(Stage::Established, Direction::Inbound)
-        .peer(&peer)
-        .remote(&remote);
-    let allowed = outside.gater.allow(&attempt);
+    let ask = |stage| Attempt::new(stage, Direction::Inbound).remote(&remote);
+    // Where it comes from is asked as it is inside the Swarm, only later: the peer is proved already.
+    if let Err(reason) = outside.gater.allow(&ask(Stage::Pending)) {
+        outside.denied_inbound(peer, reason);
+        connection.close().await;
+        return;
+    }
+    let allowed = outside.gater.allow(&ask(Stage::Established).peer(&peer));
     let patience = if allowed.is_ok() {
-        ADMIT_TIME
+        outside.admit_timeout
     } else {
-        REFUSE_TIME
+        outside.refuse_timeout
     };
     let substream = match tokio::time::timeout(patience, connection.accept()).await {
         Ok(Ok(substream)) => substream,
@@ -389,13 +292,8 @@ async fn admit(outside: Arc<Outside>, pool: Pool<NodeDialer>, connection: Arc<dy
     };
     if let Err(reason) = allowed {
         let goodbye = Goodbye::new(ErrorCode::Refused, reason.to_string());
-        let (peer, direction) = (Some(peer), Direction::Inbound);
-        outside.events.publish(Event::Denied {
-            peer,
-            direction,
-            reason,
-        });
-        refuse(substream, &goodbye, REFUSE_TIME).await;
+        outside.denied_inbound(peer, reason);
+        refuse(substream, &goodbye, outside.refuse_timeout).await;
         connection.close().await;
         return;
     }

@@ -59,17 +59,14 @@ pub(crate) fn build(
         limits: limits::Behaviour::new(config.limits.clone()),
         calls: calls::Behaviour::new(shared),
         identify: identify::Behaviour::new(identify),
-        ping: ping::Behaviour::new(
-            ping::Config::new().with_interval(std::time::Duration::from_secs(30)),
-        ),
+        ping: ping::Behaviour::new(ping::Config::new().with_interval(config.node.ping_interval)),
         #[cfg(feature = "kad")]
         dht: dht_behaviour.into(),
         #[cfg(feature = "mdns")]
         mdns: mdns_behaviour.into(),
     };
-    // A connection without a call session is discovery's, or nobody's: ten seconds will do.
-    let swarm_config = Config::with_executor(tasks)
-        .with_idle_connection_timeout(std::time::Duration::from_secs(10));
+    let swarm_config =
+        Config::with_executor(tasks).with_idle_connection_timeout(config.node.idle_timeout);
     let swarm = Swarm::new(transport, behaviour, peer, swarm_config);
     let sources_driven = Sources {
         #[cfg(feature = "kad")]
@@ -95,6 +92,19 @@ impl Parts {
         self.on_dht_identify(peer_id, &info.protocols, &info.listen_addrs, now);
         #[cfg(not(feature = "kad"))]
         let _ = now;
+    }
+
+    /// The node is about to stop: nobody should be sent to it any longer.
+    pub(super) fn on_leave(&mut self) {
+        #[cfg(feature = "kad")]
+        self.on_dht_leave();
+    }
+
+    /// The last connection to a peer broke without a word.
+    pub(super) fn on_lost(&mut self, peer: libp2p::PeerId) {
+        #[cfg(feature = "kad")]
+        self.on_dht_lost(peer);
+        let _ = peer;
     }
 
     /// Time-outs of discovery.

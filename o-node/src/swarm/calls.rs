@@ -27,17 +27,16 @@ use o_transport::{from_multiaddr, from_peer_id};
 
 use self::handler::{Handler, HandlerEvent, Mode};
 
-/// How long a refused peer may take to read why.
-const REFUSE_TIME: Duration = Duration::from_secs(1);
-/// Most peers that are being told so at once; more are cut without a word.
-const MAX_REFUSING: usize = 64;
-
 /// What every connection's handler needs.
 pub(crate) struct Shared {
     pub(crate) serve: Arc<dyn Serve>,
-    pub(crate) hello: Box<dyn Fn() -> Hello + Send + Sync>,
+    pub(crate) hello: Arc<dyn Fn() -> Hello + Send + Sync>,
     pub(crate) session: SessionConfig,
     pub(crate) gater: Arc<dyn ConnectionGater>,
+    /// How long a refused peer may take to read why.
+    pub(crate) refuse_timeout: Duration,
+    /// Most peers that are being told so at once; more are cut without a word.
+    pub(crate) max_refusing: usize,
 }
 
 impl fmt::Debug for Shared {
@@ -168,7 +167,7 @@ impl NetworkBehaviour for Behaviour {
         let Err(reason) = asked else {
             return self.handler(&peer, remote, Mode::Accept);
         };
-        if reason.is_limit() || self.refusing.len() >= MAX_REFUSING {
+        if reason.is_limit() || self.refusing.len() >= self.shared.max_refusing {
             return Err(denied(reason));
         }
         let handler = self.handler(&peer, remote, Mode::Refuse(reason.clone()))?;

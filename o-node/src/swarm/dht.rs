@@ -77,6 +77,14 @@ impl Parts {
         self.with_dht(|state, table| state.on_tick(table, now));
     }
 
+    pub(super) fn on_dht_leave(&mut self) {
+        self.with_dht(State::leave);
+    }
+
+    pub(super) fn on_dht_lost(&mut self, peer: PeerId) {
+        self.with_dht(|state, table| state.on_lost(table, peer));
+    }
+
     pub(super) fn on_dht_identify(
         &mut self,
         peer: PeerId,

@@ -6,9 +6,6 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::link::Fresh;
 
-/// Commands that may wait for the Swarm task.
-const QUEUE: usize = 256;
-
 /// A connection whose call session has begun; its HELLO may still be on its way.
 pub(crate) type Opened = Result<Fresh, DialError>;
 
@@ -16,6 +13,8 @@ pub(crate) type Opened = Result<Fresh, DialError>;
 pub(crate) enum Command {
     Dial(DialCommand),
     Listen(ListenCommand),
+    /// The node is about to stop.
+    Leave,
     Shutdown,
 }
 
@@ -45,8 +44,9 @@ pub(crate) struct ListenCommand {
 pub(crate) struct SwarmHandle(mpsc::Sender<Command>);
 
 impl SwarmHandle {
-    pub(crate) fn channel() -> (Self, mpsc::Receiver<Command>) {
-        let (sender, receiver) = mpsc::channel(QUEUE);
+    /// A queue in which at most `limit` commands wait.
+    pub(crate) fn channel(limit: usize) -> (Self, mpsc::Receiver<Command>) {
+        let (sender, receiver) = mpsc::channel(limit);
         (Self(sender), receiver)
     }
 
@@ -74,6 +74,12 @@ impl SwarmHandle {
         let command = Command::Listen(ListenCommand { address, reply });
         self.0.send(command).await.map_err(|_| closed())?;
         answer.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    /// Takes the node out of the routing tables of others, as far as they are connected.
+    pub(crate) async fn leave(&self) {
+        // It may have ended already.
+        let _ = self.0.send(Command::Leave).await;
     }
 
     pub(crate) async fn shutdown(&self) {

@@ -4,14 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use o_address::TransportAddr;
 use o_core::{
-    CallError, DenyReason, DialError, Direction, Event, NetworkId, Node as _, Stage, StartError,
-    StopError, Transport as _,
+    CallError, DenyReason, DialError, Direction, ErrorCode, Event, NetworkId, Node as _, Stage,
+    StartError, StopError, Transport as _,
 };
 use o_node::{
     AgentDescription, BlockList, CallerExt as _, Keypair, Methods, Node, NodeBuilder,
     NodeDescription, Preset,
 };
-use o_protocol::{Hello, Serve, ServedCall, SessionConfig, Side};
+use o_protocol::{Goodbye, Hello, Serve, ServedCall, SessionConfig, Side};
 use o_testkit::{MemoryNetwork, RecordingGater};
 
 use crate::{
@@ -136,6 +136,13 @@ async fn the_same_gater_is_asked_in_both_directions() {
         "{:?}",
         there.seen()
     );
+    // Where it comes from is known, and who it is does not matter yet.
+    let inbound = there.seen();
+    let [before, _] = &*inbound else {
+        panic!("{inbound:?}")
+    };
+    assert_eq!((before.stage, before.peer), (Stage::Pending, None));
+    assert!(before.remote.is_some(), "{before:?}");
     assert!(
         ask(&here, Stage::Pending, Direction::Outbound, &server),
         "{:?}",
@@ -198,6 +205,87 @@ async fn a_refusal_at_either_end_is_certain_and_tells_why() {
     assert!(reason.contains("by this node"), "{reason}");
     stop([client, shy, server]).await;
     assert_eq!(network.connections(), 0);
+}
+
+#[tokio::test]
+async fn what_is_refused_for_where_it_comes_from_is_cut_without_a_word() {
+    let network = MemoryNetwork::new();
+    let gater = RecordingGater::default();
+    let reason = DenyReason::Policy {
+        reason: "not from there".into(),
+    };
+    gater.deny_at(Stage::Pending, Direction::Inbound, reason.clone());
+    let server = start(on(&network).gater(gater)).await;
+    let client = start(on(&network).client()).await;
+    let mut watch = Watch::new(&server);
+    let error = soon(client.connect(&only_address(&server))).await;
+    assert!(
+        matches!(error, Err(DialError::Refused { certain: false, .. })),
+        "{error:?}"
+    );
+    let denied = |event: &Event| matches!(event, Event::Denied { reason: r, .. } if *r == reason);
+    watch.until("denied", denied).await;
+    stop([client, server]).await;
+    assert_eq!(network.connections(), 0);
+}
+
+/// Answers every connection with a goodbye of this code.
+async fn unwelcoming(network: &MemoryNetwork, code: ErrorCode) -> TransportAddr {
+    let peer = o_testkit::test_peer(8);
+    let listen = "/memory/0".parse().unwrap();
+    let mut listener = network.transport(peer).listen(&listen).await.unwrap();
+    let there = listener.address().with_peer(&peer);
+    tokio::spawn(async move {
+        while let Some(connection) = listener.accept().await {
+            let goodbye = Goodbye::new(code, "come back later");
+            if let Ok(substream) = connection.accept().await {
+                o_protocol::refuse(substream, &goodbye, Duration::from_secs(1)).await;
+            }
+            connection.close().await;
+        }
+    });
+    there
+}
+
+#[tokio::test]
+async fn a_peer_without_room_is_busy_and_does_not_refuse() {
+    let network = MemoryNetwork::new();
+    let there = unwelcoming(&network, ErrorCode::Busy).await;
+    let client = start(on(&network).client()).await;
+    let error = soon(client.connect(&there)).await.unwrap_err();
+    assert!(
+        matches!(&error, DialError::PeerBusy { reason, .. } if reason == "come back later"),
+        "{error:?}"
+    );
+    stop([client]).await;
+
+    let peer = there.peer_id().unwrap();
+    let caller = on(&network).client();
+    let caller = caller.configure(|config| config.bootstrap = Vec::new());
+    let caller = start(caller.resolver(Only(peer, there))).await;
+    let error = soon(caller.ask::<()>("o://far/away", "any", ())).await;
+    let reason = "come back later".to_owned();
+    assert_eq!(error, Err(CallError::Busy { reason }));
+    stop([caller]).await;
+}
+
+/// One peer has every name.
+#[derive(Debug)]
+struct Only(o_address::PeerId, TransportAddr);
+
+#[async_trait::async_trait]
+impl o_core::Resolver for Only {
+    async fn resolve(
+        &self,
+        _: &o_address::Address,
+    ) -> Result<Vec<o_core::Route>, o_core::ResolveError> {
+        Ok(vec![o_core::Route {
+            peer: self.0,
+            addresses: vec![self.1.clone()],
+            source: o_core::Source::Given,
+            age: Duration::ZERO,
+        }])
+    }
 }
 
 #[tokio::test]

@@ -437,10 +437,12 @@ async fn an_agent_that_restarts_elsewhere_with_its_key_is_found_again() {
 async fn nobody_to_ask_is_an_error_of_its_own() {
     let alone = start(quiet().client()).await;
     let error = who(&alone, &address(CLOCK)).await.unwrap_err();
-    let CallError::Unreachable { reason, .. } = &error else {
-        panic!("{error:?}")
+    let expected = CallError::NoNetwork {
+        address: address(CLOCK),
     };
-    assert!(reason.contains("no network"), "{reason}");
+    assert_eq!(error, expected);
+    assert_eq!(error.code(), o_core::ErrorCode::Unreachable);
+    assert!(error.to_string().contains("no network"), "{error}");
     let mut search = alone.find(by_name(CLOCK));
     assert!(matches!(
         soon(search.next()).await,

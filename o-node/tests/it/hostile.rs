@@ -59,6 +59,7 @@ fn nested(depth: usize) -> Vec<u8> {
 }
 
 /// What no peer should say.
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn rubbish() -> Vec<(&'static str, Vec<u8>)> {
     let mut noise = Vec::new();
     let mut state = 0x2545_f491_4f6c_dd1d_u64;

@@ -6,21 +6,27 @@
     reason = "a test that finds something unexpected fails there"
 )]
 
+mod announcing;
 mod calls;
 mod child;
+mod config;
 mod conformance;
 mod custom;
 mod dialing;
 mod draining;
 mod finding;
 mod gating;
+mod gone;
 mod hostile;
 mod hosting;
+mod interop;
 mod killed;
 mod life;
 mod load;
 mod processes;
 mod raw_peer;
+mod resolving;
 mod sockets;
+mod spans;
 mod support;
 mod worker;

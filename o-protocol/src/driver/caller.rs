@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     header::{CallHeader, Goodbye, Hello},
-    session::{CallId, SendError, SessionEnd},
+    session::{CallId, SendError, Session, SessionEnd},
 };
 
 /// Calls over one connection. Cheap to clone; the connection lives as long as its driver.
@@ -50,19 +50,22 @@ impl SessionHandle {
 
     /// Whether new calls are taken, as far as is known here: neither side has said goodbye.
     pub fn is_open(&self) -> bool {
-        let status = self.status();
-        matches!(status, SessionStatus::Opening | SessionStatus::Ready(_))
-            && !self.shared.with(|session| session.is_leaving())
+        self.shared.look(Session::is_open)
+    }
+
+    /// What the other side said of itself, once it has; also when the session is over.
+    pub fn hello(&self) -> Option<Arc<Hello>> {
+        self.shared.look(|session| session.peer_hello().cloned())
     }
 
     /// Calls that are open, in both directions.
     pub fn active_calls(&self) -> usize {
-        self.shared.with(|session| session.active_calls())
+        self.shared.look(Session::active_calls)
     }
 
     /// Calls that have begun so far, in both directions.
     pub fn calls_started(&self) -> u64 {
-        self.shared.with(|session| session.calls_started())
+        self.shared.look(Session::calls_started)
     }
 
     /// Waits for the other side's HELLO.
@@ -208,17 +211,14 @@ impl Answer {
                     }
                 },
             };
-            let Some(body) = body else {
+            let Some(mut body) = body else {
                 self.input = None;
                 // A call that is over needs no end of its input.
                 let _ = self.shared.with(|session| session.finish(self.id));
                 return;
             };
             let sent = self.shared.poll_write(self.id, cx, |session| {
-                match session.send(self.id, body.clone(), false) {
-                    Err(SendError::Full) => None,
-                    done => Some(done),
-                }
+                session.send_or_wait(self.id, &mut body, false)
             });
             match sent {
                 Some(Ok(())) => {}

@@ -9,7 +9,8 @@ use crate::{
     header::Goodbye,
 };
 
-/// Bytes that a refused peer may send before the stream is closed on it.
+/// Bytes that a refused peer may send before the stream is closed on it. They are read and dropped:
+/// it bounds work, not memory.
 const PATIENCE: usize = 256 * 1024;
 
 /// Says GOODBYE on a substream that the other side opened, and closes it: when the other side does,

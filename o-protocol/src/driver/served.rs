@@ -30,7 +30,8 @@ pub trait Serve: Send + Sync + 'static {
 /// A call of the other side's that wants its answer. Dropping it answers `internal`.
 #[derive(Debug)]
 pub struct ServedCall {
-    incoming: IncomingCall,
+    /// In a box, so that the futures that pass it on stay small: they are copied several times.
+    incoming: Box<IncomingCall>,
     responder: Responder,
 }
 
@@ -47,7 +48,7 @@ impl ServedCall {
         });
         let incoming = IncomingCall::new(context, header.method, header.shape, body, input);
         Self {
-            incoming,
+            incoming: Box::new(incoming),
             responder: Responder {
                 shared,
                 id,
@@ -59,6 +60,11 @@ impl ServedCall {
     /// What was called, by whom, with what.
     pub fn incoming(&self) -> &IncomingCall {
         &self.incoming
+    }
+
+    /// Its id on its connection: with the peer it names the call in the logs of both sides.
+    pub fn id(&self) -> CallId {
+        self.responder.id
     }
 
     /// Answers with an error.
@@ -78,7 +84,7 @@ impl ServedCall {
         } = self;
         // The handler goes first, so that a quick answer costs no look at the session.
         let reply = match select(
-            agent.call(incoming),
+            agent.call(*incoming),
             pin!(gone(responder.shared.clone(), responder.id)),
         )
         .await
@@ -115,21 +121,17 @@ impl Responder {
         self.shared.with(|session| session.fail(self.id, error));
     }
 
-    async fn send(&mut self, body: Body, last: bool) {
-        let (shared, id) = (&self.shared, self.id);
+    async fn send(&mut self, mut body: Body, last: bool) {
+        let (shared, id, length) = (&self.shared, self.id, body.len());
         let sent = std::future::poll_fn(|cx| {
-            let sent = shared.poll_write(id, cx, |session| {
-                match session.send(id, body.clone(), last) {
-                    Err(SendError::Full) => None,
-                    done => Some(done),
-                }
-            });
+            let sent =
+                shared.poll_write(id, cx, |session| session.send_or_wait(id, &mut body, last));
             sent.map_or(Poll::Pending, Poll::Ready)
         });
         match sent.await {
             Ok(()) => self.over |= last,
             Err(SendError::TooLarge) => {
-                let what = format!("an answer of {} bytes", body.len());
+                let what = format!("an answer of {length} bytes");
                 self.fail(&CallError::TooLarge { what });
             }
             Err(_) => self.over = true,

@@ -1,7 +1,6 @@
 //! The session and who waits for it, shared by the driver, callers and handlers.
 
 use std::{
-    collections::HashMap,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
@@ -10,6 +9,7 @@ use std::{
 
 use o_address::PeerId;
 use o_core::{Body, CallError};
+use rustc_hash::FxHashMap;
 use tokio::sync::watch;
 
 use super::served::{Serve, ServedCall};
@@ -43,7 +43,7 @@ struct Waiting {
 pub(super) struct State {
     pub(super) session: Session,
     driver: Option<Waker>,
-    waiting: HashMap<CallId, Waiting>,
+    waiting: FxHashMap<CallId, Waiting>,
     /// Calls that were handed out and whose [`ServedCall`] is not dropped yet.
     serving: usize,
 }
@@ -74,7 +74,7 @@ impl Shared {
         let state = State {
             session,
             driver: None,
-            waiting: HashMap::new(),
+            waiting: FxHashMap::default(),
             serving: 0,
         };
         Self {
@@ -122,6 +122,11 @@ impl Shared {
         wake.into_iter().for_each(Waker::wake);
         calls.into_iter().for_each(|call| serve.serve(call));
         result
+    }
+
+    /// Looks at the session and changes nothing.
+    pub(super) fn look<R>(&self, look: impl FnOnce(&Session) -> R) -> R {
+        look(&self.lock().session)
     }
 
     /// Something that a caller or handler does to the session. The driver is woken if there is
@@ -291,7 +296,7 @@ impl State {
             Notice::Hello => {
                 let opening = matches!(*status.borrow(), SessionStatus::Opening);
                 if let Some(hello) = self.session.peer_hello().filter(|_| opening) {
-                    status.send_replace(SessionStatus::Ready(Arc::new(hello.clone())));
+                    status.send_replace(SessionStatus::Ready(hello.clone()));
                 }
             }
             Notice::Goodbye => {

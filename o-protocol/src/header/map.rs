@@ -1,45 +1,70 @@
 //! CBOR maps with integer keys: what a frame's header is made of.
 //!
 //! Written in one pass without any tree, read without allocation. Text and byte strings have
-//! definite lengths; nesting is limited to [`MAX_DEPTH`].
-
-use ciborium_ll::{Decoder, Encoder, Header};
+//! definite lengths; nesting is limited to [`MAX_DEPTH`]. Heads of items are read and written here
+//! (RFC 8949, section 3): every frame has some, and a general codec made them a tenth of a call.
 
 /// Deepest nesting inside an unknown value that is skipped.
 const MAX_DEPTH: usize = 16;
 
-/// Writes a map. Keys should be given in ascending order.
+// Major types of RFC 8949, section 3.1.
+const UINT: u8 = 0;
+const NEGATIVE: u8 = 1;
+const BYTES: u8 = 2;
+const TEXT: u8 = 3;
+const ARRAY: u8 = 4;
+const MAP: u8 = 5;
+const TAG: u8 = 6;
+const SIMPLE: u8 = 7;
+const FALSE: u64 = 20;
+const TRUE: u64 = 21;
+/// Most entries of a map whose head is one byte. No header of ours has more.
+const SHORT: u8 = 23;
+
+/// Writes a map. Keys should be given in ascending order; at most [`SHORT`] of them.
 pub(super) struct MapWriter {
-    entries: u64,
+    entries: u8,
     bytes: Vec<u8>,
 }
 
 impl MapWriter {
     pub(super) fn new() -> Self {
-        Self {
-            entries: 0,
-            bytes: Vec::with_capacity(64),
-        }
+        // The map's own head comes first and is known last.
+        let mut bytes = Vec::with_capacity(64);
+        bytes.push(0);
+        Self { entries: 0, bytes }
     }
 
-    fn push(&mut self, header: Header) {
-        // Writing into memory cannot fail.
-        let _ = Encoder::from(&mut self.bytes).push(header);
+    /// The shortest head for a value, as RFC 8949, section 4.2.1, prefers.
+    fn push(&mut self, major: u8, value: u64) {
+        let major = major << 5;
+        let big = value.to_be_bytes();
+        let [.., d, c, b, a] = big;
+        match value {
+            0..=23 => self.bytes.push(major | a),
+            24..=0xff => self.bytes.extend_from_slice(&[major | 24, a]),
+            0x100..=0xffff => self.bytes.extend_from_slice(&[major | 25, b, a]),
+            0x1_0000..=0xffff_ffff => self.bytes.extend_from_slice(&[major | 26, d, c, b, a]),
+            _ => {
+                self.bytes.push(major | 27);
+                self.bytes.extend_from_slice(&big);
+            }
+        }
     }
 
     fn key(&mut self, key: u64) {
         self.entries += 1;
-        self.push(Header::Positive(key));
+        self.push(UINT, key);
     }
 
     pub(super) fn uint(&mut self, key: u64, value: u64) {
         self.key(key);
-        self.push(Header::Positive(value));
+        self.push(UINT, value);
     }
 
     pub(super) fn bool(&mut self, key: u64, value: bool) {
         self.key(key);
-        self.push(Header::Simple(if value { 21 } else { 20 }));
+        self.push(SIMPLE, if value { TRUE } else { FALSE });
     }
 
     pub(super) fn text(&mut self, key: u64, value: &str) {
@@ -49,28 +74,27 @@ impl MapWriter {
 
     pub(super) fn bytes(&mut self, key: u64, value: &[u8]) {
         self.key(key);
-        self.push(Header::Bytes(Some(value.len())));
+        self.push(BYTES, value.len() as u64);
         self.bytes.extend_from_slice(value);
     }
 
     pub(super) fn texts<'a>(&mut self, key: u64, values: impl ExactSizeIterator<Item = &'a str>) {
         self.key(key);
-        self.push(Header::Array(Some(values.len())));
+        self.push(ARRAY, values.len() as u64);
         values.for_each(|value| self.push_text(value));
     }
 
     fn push_text(&mut self, value: &str) {
-        self.push(Header::Text(Some(value.len())));
+        self.push(TEXT, value.len() as u64);
         self.bytes.extend_from_slice(value.as_bytes());
     }
 
-    /// The whole map. Header maps are small: the entries move by the few bytes of the map's head.
+    /// The whole map.
     pub(super) fn finish(mut self) -> Vec<u8> {
-        let body = std::mem::take(&mut self.bytes);
-        self.bytes.reserve(body.len() + 9);
-        let entries = usize::try_from(self.entries).unwrap_or(usize::MAX);
-        self.push(Header::Map(Some(entries)));
-        self.bytes.extend_from_slice(&body);
+        debug_assert!(self.entries <= SHORT, "a map with a longer head");
+        if let Some(head) = self.bytes.first_mut() {
+            *head = MAP << 5 | self.entries;
+        }
         self.bytes
     }
 }
@@ -122,7 +146,7 @@ impl<'a> MapReader<'a> {
             seen: 0,
         };
         match reader.pull()? {
-            Header::Map(Some(entries)) => reader.entries = entries,
+            (MAP, entries) => reader.entries = length(entries)?,
             _ => return Err(MapError::Malformed),
         }
         Ok(reader)
@@ -139,8 +163,8 @@ impl<'a> MapReader<'a> {
         };
         self.entries = left;
         let key = match self.pull()? {
-            Header::Positive(key) => i64::try_from(key).map_err(|_| MapError::Malformed)?,
-            Header::Negative(key) => !i64::try_from(key).map_err(|_| MapError::Malformed)?,
+            (UINT, key) => i64::try_from(key).map_err(|_| MapError::Malformed)?,
+            (NEGATIVE, key) => !i64::try_from(key).map_err(|_| MapError::Malformed)?,
             _ => return Err(MapError::Malformed),
         };
         let bit = u32::try_from(key)
@@ -159,30 +183,31 @@ impl<'a> MapReader<'a> {
             return Err(MapError::TooDeep);
         }
         Ok(match self.pull()? {
-            Header::Positive(value) => Value::Uint(value),
-            Header::Simple(20) => Value::Bool(false),
-            Header::Simple(21) => Value::Bool(true),
-            Header::Text(Some(length)) => Value::Text(
-                std::str::from_utf8(self.take(length)?).map_err(|_| MapError::Malformed)?,
-            ),
-            Header::Bytes(Some(length)) => Value::Bytes(self.take(length)?),
-            Header::Array(Some(length)) => {
-                let start = self.rest;
-                self.skip(length, depth)?;
-                let used = start.len().saturating_sub(self.rest.len());
-                Value::Array(start.get(..used).unwrap_or_default(), length)
+            (UINT, value) => Value::Uint(value),
+            (SIMPLE, FALSE) => Value::Bool(false),
+            (SIMPLE, TRUE) => Value::Bool(true),
+            (TEXT, count) => {
+                let bytes = self.take(length(count)?)?;
+                Value::Text(std::str::from_utf8(bytes).map_err(|_| MapError::Malformed)?)
             }
-            Header::Map(Some(length)) => {
-                self.skip(length.saturating_mul(2), depth)?;
+            (BYTES, count) => Value::Bytes(self.take(length(count)?)?),
+            (ARRAY, count) => {
+                let start = self.rest;
+                let count = length(count)?;
+                self.skip(count, depth)?;
+                let used = start.len().saturating_sub(self.rest.len());
+                Value::Array(start.get(..used).unwrap_or_default(), count)
+            }
+            (MAP, count) => {
+                self.skip(length(count)?.saturating_mul(2), depth)?;
                 Value::Other
             }
-            Header::Tag(_) => {
+            (TAG, _) => {
                 self.skip(1, depth)?;
                 Value::Other
             }
-            Header::Negative(_) | Header::Float(_) | Header::Simple(_) => Value::Other,
-            // Indefinite lengths are not allowed in headers.
-            _ => return Err(MapError::Malformed),
+            // Negative numbers, floats and other simple values.
+            _ => Value::Other,
         })
     }
 
@@ -203,13 +228,44 @@ impl<'a> MapReader<'a> {
         Ok(taken)
     }
 
-    fn pull(&mut self) -> Result<Header, MapError> {
-        let mut decoder = Decoder::from(self.rest);
-        let header = decoder.pull().map_err(|_| MapError::Malformed)?;
-        let used = decoder.offset();
-        self.rest = self.rest.get(used..).ok_or(MapError::Malformed)?;
-        Ok(header)
+    /// The head of the next item: its major type and argument. Indefinite lengths, which headers may
+    /// not have, and reserved forms are malformed.
+    fn pull(&mut self) -> Result<(u8, u64), MapError> {
+        let (first, rest) = self.rest.split_first().ok_or(MapError::Malformed)?;
+        self.rest = rest;
+        let (major, short) = (first >> 5, first & 0x1f);
+        let argument = match short {
+            0..=SHORT => short.into(),
+            24 => u64::from_be_bytes(widen(self.take(1)?)),
+            25 => u64::from_be_bytes(widen(self.take(2)?)),
+            26 => u64::from_be_bytes(widen(self.take(4)?)),
+            27 => u64::from_be_bytes(widen(self.take(8)?)),
+            _ => return Err(MapError::Malformed),
+        };
+        if major == SIMPLE {
+            return match (short, argument) {
+                // Section 3.3: simple values below 32 have the short form only.
+                (24, 0..=31) => Err(MapError::Malformed),
+                // The argument of a float is its bits, not to be taken for a simple value.
+                (25.., _) => Ok((SIMPLE, u64::MAX)),
+                simple => Ok((SIMPLE, simple.1)),
+            };
+        }
+        Ok((major, argument))
     }
+}
+
+/// Up to eight big-endian bytes as eight.
+fn widen(bytes: &[u8]) -> [u8; 8] {
+    let mut wide = [0; 8];
+    for (to, from) in wide.iter_mut().rev().zip(bytes.iter().rev()) {
+        *to = *from;
+    }
+    wide
+}
+
+fn length(argument: u64) -> Result<usize, MapError> {
+    usize::try_from(argument).map_err(|_| MapError::Malformed)
 }
 
 /// The texts of a [`Value::Array`].

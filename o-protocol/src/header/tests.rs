@@ -157,6 +157,7 @@ fn values_out_of_range_concern_one_call() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn malformed_maps_are_refused() {
     let now = Instant::now();
     let twice = {

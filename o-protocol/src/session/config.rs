@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 /// Largest frame that may be sent before the other side's HELLO has arrived, in bytes; no HELLO may
 /// announce less.
+///
+/// Fixed by the wire, like the two below.
 pub const ASSUMED_MAX_FRAME: u32 = 80 * 1024;
 /// Most calls at once before the other side's HELLO has arrived.
 pub const ASSUMED_MAX_CALLS: u32 = 64;
@@ -53,6 +55,15 @@ pub struct SessionConfig {
     /// How long a ping may stay unanswered before the connection counts as lost. Default 15 s.
     #[serde(with = "humantime_serde")]
     pub ping_timeout: Duration,
+    /// Bytes gathered for one write to the stream; one frame more than this may be gathered.
+    /// Default 64 KiB.
+    pub write_buffer: usize,
+    /// How long a write may make no progress before the connection counts as lost. Default 30 s.
+    #[serde(with = "humantime_serde")]
+    pub write_timeout: Duration,
+    /// How long the last bytes may take when the session has ended. Default 1 s.
+    #[serde(with = "humantime_serde")]
+    pub linger: Duration,
 }
 
 impl Default for SessionConfig {
@@ -69,6 +80,68 @@ impl Default for SessionConfig {
             hello_timeout: Duration::from_secs(10),
             ping_after: Duration::from_secs(15),
             ping_timeout: Duration::from_secs(15),
+            write_buffer: 64 * 1024,
+            write_timeout: Duration::from_secs(30),
+            linger: Duration::from_secs(1),
         }
+    }
+}
+
+/// A limit of a [`SessionConfig`] that would let nothing through.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{field}` must not be zero")]
+#[non_exhaustive]
+pub struct SessionConfigError {
+    /// The name of the field.
+    pub field: &'static str,
+}
+
+impl SessionConfig {
+    /// Checks what the types cannot. Limits below what the wire assumes are raised, not refused.
+    ///
+    /// # Errors
+    /// Names the first field that is zero.
+    pub fn validate(&self) -> Result<(), SessionConfigError> {
+        let fields = [
+            ("max_frame", self.max_frame == 0),
+            ("max_calls", self.max_calls == 0),
+            ("initial_credit", self.initial_credit == 0),
+            ("max_body", self.max_body == 0),
+            ("max_buffered", self.max_buffered == 0),
+            ("send_buffer", self.send_buffer == 0),
+            ("max_outgoing", self.max_outgoing == 0),
+            ("max_control", self.max_control == 0),
+            ("hello_timeout", self.hello_timeout.is_zero()),
+            ("ping_after", self.ping_after.is_zero()),
+            ("ping_timeout", self.ping_timeout.is_zero()),
+            ("write_buffer", self.write_buffer == 0),
+            ("write_timeout", self.write_timeout.is_zero()),
+            ("linger", self.linger.is_zero()),
+        ];
+        match fields.into_iter().find(|(_, zero)| *zero) {
+            Some((field, _)) => Err(SessionConfigError { field }),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid_and_a_zero_is_named() {
+        assert_eq!(SessionConfig::default().validate(), Ok(()));
+        let config = SessionConfig {
+            linger: Duration::ZERO,
+            ..SessionConfig::default()
+        };
+        let error = config.validate().unwrap_err();
+        assert_eq!(error.to_string(), "`linger` must not be zero");
+        let config = SessionConfig {
+            write_buffer: 0,
+            ..SessionConfig::default()
+        };
+        assert_eq!(config.validate().unwrap_err().field, "write_buffer");
     }
 }

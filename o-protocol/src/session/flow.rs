@@ -1,10 +1,9 @@
 //! The two halves of a call: bodies on their way out, and bodies that have arrived.
 
-use std::collections::VecDeque;
-
 use bytes::Bytes;
 use o_core::{Body, CallError, Encoding};
 
+use super::queue::Queue;
 use crate::frame::{FLAG_EMPTY, FLAG_END, FLAG_MORE, Frame, Kind, PREFIX};
 
 /// Largest piece of a body in one frame, in bytes: what a call of higher priority may wait behind.
@@ -44,7 +43,7 @@ pub(super) struct Piece {
 /// What one call has to send.
 #[derive(Debug)]
 pub(super) struct Outbox {
-    queue: VecDeque<Outgoing>,
+    queue: Queue<Outgoing>,
     /// Bytes that wait, [`ITEM_COST`] included.
     pub(super) queued: usize,
     pub(super) credit: u64,
@@ -60,7 +59,7 @@ pub(super) struct Outbox {
 impl Outbox {
     pub(super) fn new(credit: u64) -> Self {
         Self {
-            queue: VecDeque::new(),
+            queue: Queue::default(),
             queued: 0,
             credit,
             ended: false,
@@ -141,7 +140,7 @@ struct Arrived {
 /// What one call has received.
 #[derive(Debug)]
 pub(super) struct Inbox {
-    queue: VecDeque<Arrived>,
+    queue: Queue<Arrived>,
     partial: Option<(Encoding, Vec<u8>)>,
     /// Bytes that the other side may still send.
     window: u64,
@@ -175,7 +174,7 @@ pub(super) enum Accepted {
 impl Inbox {
     pub(super) fn new(window: u64) -> Self {
         Self {
-            queue: VecDeque::new(),
+            queue: Queue::default(),
             partial: None,
             window,
             returning: 0,

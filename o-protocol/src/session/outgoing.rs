@@ -41,7 +41,7 @@ impl Session {
         self.outgoing = self.outgoing.saturating_sub(bytes);
         // Not for every frame below the limit: each time, all that are held try again.
         let limit = self.config.max_outgoing;
-        if self.outgoing > limit - limit / 8 {
+        if self.held.is_empty() || self.outgoing > limit - limit / 8 {
             return;
         }
         for id in std::mem::take(&mut self.held) {

@@ -1,6 +1,9 @@
 //! What each kind of frame does to a session.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use o_core::{CallError, ErrorCode};
@@ -115,7 +118,7 @@ impl Session {
             }
             self.reschedule(id);
         }
-        self.peer = Some(hello);
+        self.peer = Some(Arc::new(hello));
         self.notices.push_back(Notice::Hello);
         Ok(())
     }
@@ -127,7 +130,8 @@ impl Session {
             return Ok(());
         }
         self.last_their_id = id;
-        let header = match CallHeader::decode(frame.header, now) {
+        let decoded = CallHeader::decode_after(frame.header, now, self.last_called.as_ref());
+        let header = match decoded {
             Ok(header) => header,
             Err(error @ HeaderError::Malformed { .. }) => return Err(error),
             Err(error) => {
@@ -151,16 +155,14 @@ impl Session {
         if let Some(deadline) = header.terms.deadline {
             self.deadlines.insert((deadline, id));
         }
-        let call = Call {
-            ours: false,
-            header,
-            opened: now,
-            inbox: Inbox::new(self.config.initial_credit.into()),
-            outbox: Outbox::new(self.peer_credit()),
-            announced: false,
-            accepted: 0,
-            settled: false,
-        };
+        let again =
+            |(target, method): &(_, _)| (target, method) == (&header.target, &header.method);
+        if !self.last_called.as_ref().is_some_and(again) {
+            self.last_called = Some((header.target.clone(), header.method.clone()));
+        }
+        let inbox = Inbox::new(self.config.initial_credit.into());
+        let outbox = Outbox::new(self.peer_credit());
+        let call = Call::new(false, header, now, inbox, outbox);
         self.calls.insert(id, call);
         self.their_calls += 1;
         self.on_item(frame)
@@ -179,7 +181,7 @@ impl Session {
         }
         let encoding = match Kind::from_number(frame.kind) {
             Some(Kind::Item) if !call.inbox.is_partial() => {
-                match header::decode_item(frame.header, call.header.encoding) {
+                match header::decode_item(frame.header, call.encoding) {
                     Ok(encoding) => encoding,
                     Err(error @ HeaderError::Malformed { .. }) => return Err(error),
                     Err(error) => {
@@ -190,7 +192,7 @@ impl Session {
                     }
                 }
             }
-            _ => call.header.encoding,
+            _ => call.encoding,
         };
         let before = call.inbox.held;
         let accepted = call.inbox.accept(frame, encoding, self.config.max_body);
@@ -230,7 +232,7 @@ impl Session {
         }
         if !call.announced {
             if accepted == Accepted::Item {
-                if call.header.shape.streams_in() || call.inbox.ended {
+                if call.shape.streams_in() || call.inbox.ended {
                     call.announced = true;
                     self.notices.push_back(Notice::Incoming(CallId(id)));
                 } else {
@@ -262,16 +264,17 @@ impl Session {
 
     fn on_error(&mut self, frame: &Frame<'_>, now: Instant) -> Result<(), HeaderError> {
         let id = frame.id;
-        let Some(call) = self.calls.get(&id).filter(|call| call.ours) else {
+        let ours = self.calls.get(&id).filter(|call| call.ours);
+        let Some((call, header)) = ours.and_then(|call| Some((call, call.header.as_ref()?))) else {
             if !self.is_our_id(id) || !self.was_opened(id) {
                 self.violated("an error for a call that was never opened");
             }
             return Ok(());
         };
         let context = ErrorContext {
-            target: &call.header.target,
-            method: &call.header.method,
-            shape: call.header.shape,
+            target: &header.target,
+            method: &header.method,
+            shape: call.shape,
             elapsed: now.saturating_duration_since(call.opened),
         };
         let data = Bytes::copy_from_slice(match frame.body.len() {
@@ -314,7 +317,8 @@ impl Session {
         let goodbye = Goodbye::decode(frame.header)?;
         let reason = goodbye.message;
         match ErrorCode::from_number(goodbye.code) {
-            Some(ErrorCode::Refused | ErrorCode::Busy) => {
+            Some(ErrorCode::Busy) => self.close(SessionEnd::Busy { reason }),
+            Some(ErrorCode::Refused) => {
                 self.close(SessionEnd::Refused {
                     reason,
                     certain: true,

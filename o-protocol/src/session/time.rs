@@ -13,7 +13,7 @@ impl Session {
         if self.end.is_some() {
             return None;
         }
-        let deadline = self.deadlines.first().map(|(at, _)| *at);
+        let deadline = self.deadlines.first().map(|(at, _)| at);
         let hello = self
             .peer
             .is_none()
@@ -35,10 +35,10 @@ impl Session {
         if self.end.is_some() {
             return;
         }
-        while let Some((at, id)) = self.deadlines.first().copied()
+        while let Some((at, id)) = self.deadlines.first()
             && at <= now
         {
-            self.deadlines.remove(&(at, id));
+            self.deadlines.remove((at, id));
             self.time_out(id, now);
         }
         self.check_leave(now);

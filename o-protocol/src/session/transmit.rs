@@ -13,9 +13,34 @@ impl Session {
     /// complete and their call is over once it is sent.
     ///
     /// # Errors
-    /// `Full` until [`Notice::Writable`](crate::Notice::Writable); nothing was taken then.
+    /// `Full` until [`Notice::Writable`](crate::Notice::Writable), `Gone` when the call is over,
+    /// `TooLarge` over the limit of bodies; nothing was taken then.
     pub fn send(&mut self, id: CallId, body: Body, last: bool) -> Result<(), SendError> {
-        if body.len() > self.config.max_body {
+        self.may_send(id, body.len())?;
+        let call = self.calls.get(&id.0).ok_or(SendError::Gone)?;
+        let header = header::encode_item(body.encoding, call.encoding);
+        self.push_item(id, header, body, if last { FLAG_END } else { 0 });
+        Ok(())
+    }
+
+    /// Sends an item, or says with `None` that it must wait and leaves it. An item that can never be
+    /// sent is given up.
+    pub(crate) fn send_or_wait(
+        &mut self,
+        id: CallId,
+        body: &mut Body,
+        last: bool,
+    ) -> Option<Result<(), SendError>> {
+        match self.may_send(id, body.len()) {
+            Err(SendError::Full) => None,
+            Err(error) => Some(Err(error)),
+            Ok(()) => Some(self.send(id, std::mem::take(body), last)),
+        }
+    }
+
+    /// Whether an item of `length` bytes would be taken now.
+    fn may_send(&mut self, id: CallId, length: usize) -> Result<(), SendError> {
+        if length > self.config.max_body {
             return Err(SendError::TooLarge);
         }
         let call = self.calls.get(&id.0).ok_or(SendError::Gone)?;
@@ -24,12 +49,10 @@ impl Session {
         }
         let queued = call.outbox.queued;
         let own = queued >= self.config.send_buffer;
-        let header = header::encode_item(body.encoding, call.header.encoding);
-        if own || self.must_wait(queued, body.len()) {
+        if own || self.must_wait(queued, length) {
             self.hold(id.0, own);
             return Err(SendError::Full);
         }
-        self.push_item(id, header, body, if last { FLAG_END } else { 0 });
         Ok(())
     }
 
@@ -82,8 +105,8 @@ impl Session {
             let Some(id) = self.schedule.pop() else {
                 return;
             };
-            match self.unsent.first().copied() {
-                Some(first) if first < id && self.unsent.contains(&id) => {
+            match self.unsent.first() {
+                Some(first) if first < id && self.unsent.contains(id) => {
                     self.open_first(out, first, id);
                 }
                 _ => self.transmit_one(out, id, max_frame as usize),
@@ -104,9 +127,9 @@ impl Session {
     /// Sends the head of call `first`, without its body, so that `id` may be opened after it.
     fn open_first(&mut self, out: &mut Vec<u8>, first: u64, id: u64) {
         if let Some(call) = self.calls.get(&id) {
-            self.schedule.put_back(call.header.terms.priority, id);
+            self.schedule.put_back(call.priority, id);
         }
-        self.unsent.remove(&first);
+        self.unsent.remove(first);
         let Some(call) = self.calls.get_mut(&first) else {
             return;
         };
@@ -124,7 +147,7 @@ impl Session {
             &piece.header,
             &piece.body,
         );
-        let priority = call.header.terms.priority;
+        let priority = call.priority;
         self.schedule.charge(priority, out.len() - before);
         self.release(taken);
     }
@@ -134,7 +157,9 @@ impl Session {
             return;
         };
         call.outbox.scheduled = false;
-        self.unsent.remove(&id);
+        if call.ours && !call.outbox.begun {
+            self.unsent.remove(id);
+        }
         let queued = call.outbox.queued;
         let Some(piece) = call.outbox.next(max_frame) else {
             return;
@@ -143,7 +168,7 @@ impl Session {
         let before = out.len();
         // Headers are bounded when they are queued, pieces by the frame limit.
         let _ = frame::encode(out, piece.kind, piece.flags, id, &piece.header, &piece.body);
-        let priority = call.header.terms.priority;
+        let priority = call.priority;
         let again = call.outbox.is_ready();
         call.outbox.scheduled = again;
         let over = !call.ours && (piece.flags & FLAG_END != 0 || piece.kind == Kind::Error);
@@ -175,7 +200,7 @@ impl Session {
             && call.outbox.is_ready()
         {
             call.outbox.scheduled = true;
-            self.schedule.push(call.header.terms.priority, id);
+            self.schedule.push(call.priority, id);
         }
     }
 

@@ -33,7 +33,7 @@ use crate::cbor::{DecodeError, decode_body, encode_body};
 /// # }
 /// ```
 #[derive(Clone)]
-#[must_use = "a call is made by `send`, `stream`, `client` or `bidirectional`"]
+#[must_use = "a call is made by `send`, `stream`, `client`, `bidirectional` or one of their kin"]
 pub struct Call<P = ()> {
     target: Address,
     method: Arc<str>,
@@ -162,7 +162,8 @@ impl<P: Serialize> Call<P> {
         async move { caller.call(call?).await.map(many) }
     }
 
-    /// Makes the call: a stream in, one value out.
+    /// Makes the call: a stream in, one value out. Where the stream may fail, see
+    /// [`try_client`](Self::try_client).
     ///
     /// # Errors
     /// As [`send`](Self::send).
@@ -175,6 +176,24 @@ impl<P: Serialize> Call<P> {
         input: impl Stream<Item: Serialize> + Send + 'static,
     ) -> impl Future<Output = Result<R, CallError>> + Send {
         let input = bodies(self.encoding, input);
+        let call = self.into_call(Shape::Client, Some(input));
+        async move { one(caller.call(call?).await?) }
+    }
+
+    /// Makes the call: a stream in that may fail, one value out. An error of `input` cancels the
+    /// call, and is what the caller gets.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), and that of `input`.
+    ///
+    /// # Cancel safety
+    /// As [`client`](Self::client).
+    pub fn try_client<R: DeserializeOwned, T: Serialize, E: Into<CallError>>(
+        self,
+        caller: &(impl Caller + ?Sized),
+        input: impl Stream<Item = Result<T, E>> + Send + 'static,
+    ) -> impl Future<Output = Result<R, CallError>> + Send {
+        let input = try_bodies(self.encoding, input);
         let call = self.into_call(Shape::Client, Some(input));
         async move { one(caller.call(call?).await?) }
     }
@@ -192,6 +211,24 @@ impl<P: Serialize> Call<P> {
         input: impl Stream<Item: Serialize> + Send + 'static,
     ) -> impl Future<Output = Result<TypedStream<R>, CallError>> + Send {
         let input = bodies(self.encoding, input);
+        let call = self.into_call(Shape::Bidirectional, Some(input));
+        async move { caller.call(call?).await.map(many) }
+    }
+
+    /// Makes the call: a stream in that may fail, a stream out. An error of `input` cancels the
+    /// call, and is the last item of the answer.
+    ///
+    /// # Errors
+    /// As [`bidirectional`](Self::bidirectional).
+    ///
+    /// # Cancel safety
+    /// As [`bidirectional`](Self::bidirectional).
+    pub fn try_bidirectional<R: DeserializeOwned, T: Serialize, E: Into<CallError>>(
+        self,
+        caller: &(impl Caller + ?Sized),
+        input: impl Stream<Item = Result<T, E>> + Send + 'static,
+    ) -> impl Future<Output = Result<TypedStream<R>, CallError>> + Send {
+        let input = try_bodies(self.encoding, input);
         let call = self.into_call(Shape::Bidirectional, Some(input));
         async move { caller.call(call?).await.map(many) }
     }
@@ -325,6 +362,15 @@ where
     S: Stream<Item: Serialize> + Send + 'static,
 {
     UntilError::boxed(input.map(move |item| encode(encoding, &item)))
+}
+
+fn try_bodies<S, T, E>(encoding: Encoding, input: S) -> BodyStream
+where
+    S: Stream<Item = Result<T, E>> + Send + 'static,
+    T: Serialize,
+    E: Into<CallError>,
+{
+    UntilError::boxed(input.map(move |item| encode(encoding, &item.map_err(Into::into)?)))
 }
 
 fn one<R: DeserializeOwned>(reply: Reply) -> Result<R, CallError> {

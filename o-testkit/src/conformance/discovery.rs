@@ -153,7 +153,12 @@ fn by_capability(text: &str) -> Query {
 /// Dropping the future ends the suite; what it has announced may stay until it expires.
 pub async fn discovery(case: &DiscoveryCase) {
     finds_nothing(case).await;
+    let (newer, second) = announced(case).await;
+    withdrawn(case, &newer, &second).await;
+}
 
+/// What is announced is found, and newer records replace older ones: the two that are left.
+async fn announced(case: &DiscoveryCase) -> (SignedRecord, SignedRecord) {
     let first = case.record("first", &["both", "early"], 1);
     let second = case.record("second", &["both"], 1);
     for record in [&first, &second] {
@@ -177,10 +182,14 @@ pub async fn discovery(case: &DiscoveryCase) {
         )
         .await;
     replaced(case).await;
+    (newer, second)
+}
 
+/// What is withdrawn is gone, and nothing else; in the end all of it.
+async fn withdrawn(case: &DiscoveryCase, newer: &SignedRecord, second: &SignedRecord) {
     let step = "withdrawing a name";
     SUITE
-        .ok_within(step, case.announcer.withdraw(&case.tombstone(&newer)))
+        .ok_within(step, case.announcer.withdraw(&case.tombstone(newer)))
         .await;
     case.until(
         "a withdrawn name is gone",
@@ -207,7 +216,7 @@ pub async fn discovery(case: &DiscoveryCase) {
     SUITE
         .ok_within(
             "withdrawing the other name",
-            case.announcer.withdraw(&case.tombstone(&second)),
+            case.announcer.withdraw(&case.tombstone(second)),
         )
         .await;
     case.until(

@@ -5,7 +5,7 @@ use std::{future::pending, sync::Arc};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt, stream};
-use o_core::{Agent, Body, CallError, IncomingCall, MethodSpec, Reply, Shape};
+use o_core::{Agent, Body, BodyStream, CallError, IncomingCall, MethodSpec, Reply, Shape};
 use tokio::sync::watch;
 
 /// An agent for tests. Clones share what it counts.
@@ -215,32 +215,43 @@ impl Agent for Probe {
                 call: shape,
             });
         }
-        let mut input = input.unwrap_or_else(|| stream::empty().boxed());
-        let items = match &*method {
-            "echo" => return Ok(Reply::One(body)),
+        let input = input.unwrap_or_else(|| stream::empty().boxed());
+        match &*method {
+            "echo" => Ok(Reply::One(body)),
             "who" => {
                 let who = context
                     .peer
                     .map_or_else(|| "nobody".to_owned(), |peer| peer.to_string());
-                return Ok(Reply::One(text(&who)));
+                Ok(Reply::One(text(&who)))
             }
-            "sum" => {
-                let mut sum = body.len();
-                while let Some(item) = input.next().await {
-                    sum += item?.len();
-                }
-                return Ok(Reply::One(text(&sum)));
-            }
-            "fail" => return Err(Self::failure(&body.bytes)),
+            "sum" => sum(body, input).await,
+            "fail" => Err(Self::failure(&body.bytes)),
             "hang" => {
                 let _hanging = Hanging::begin(&self.counts);
                 pending().await
             }
+            "mirror" => Ok(Reply::Stream(input)),
+            stream => self.items(stream, &body).map(Reply::Stream),
+        }
+    }
+}
+
+async fn sum(body: Body, mut input: BodyStream) -> Result<Reply, CallError> {
+    let mut sum = body.len();
+    while let Some(item) = input.next().await {
+        sum += item?.len();
+    }
+    Ok(Reply::One(text(&sum)))
+}
+
+impl Probe {
+    /// The items of a method that answers with some, whatever it is sent.
+    fn items(&self, method: &str, body: &Body) -> Result<BodyStream, CallError> {
+        Ok(match method {
             "count" => {
-                let numbers = 0..number(&body)?;
+                let numbers = 0..number(body)?;
                 stream::iter(numbers.map(|number| Ok(text(&number)))).boxed()
             }
-            "mirror" => input,
             "drip" => {
                 let hanging = Hanging::begin(&self.counts);
                 let never = async move {
@@ -255,7 +266,6 @@ impl Agent for Probe {
                 let error = CallError::failed("as asked");
                 stream::iter([Ok(text(&0)), Ok(text(&1)), Err(error)]).boxed()
             }
-        };
-        Ok(Reply::Stream(items))
+        })
     }
 }

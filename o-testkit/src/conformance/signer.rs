@@ -27,54 +27,55 @@ pub async fn signer(signer: &dyn Signer, verifier: &dyn Verifier) {
         let step = format!("verifying {} bytes", payload.len());
         SUITE.equal(&step, &SUITE.ok(&step, verified), &expected);
     }
-
     let envelope = SUITE.ok("signing", signer.sign(DOMAIN, TYPE, b"payload"));
-    let denied = |step: &str, domain: &str, kind: &[u8], bytes: &[u8]| match verifier
-        .verify(domain, kind, bytes)
-    {
+    another_use(verifier, &envelope);
+    changed(verifier, &envelope);
+    let other = SUITE.ok("signing", signer.sign("o-conformance/2", TYPE, b"payload"));
+    let step = "the signature of another domain";
+    denied(verifier, step, (DOMAIN, TYPE), &other);
+}
+
+/// Why these bytes do not verify in this domain and as this type.
+fn denied(
+    verifier: &dyn Verifier,
+    step: &str,
+    (domain, kind): (&str, &[u8]),
+    bytes: &[u8],
+) -> VerifyError {
+    match verifier.verify(domain, kind, bytes) {
         Err(error) => error,
         Ok(verified) => SUITE.fail(step, &format!("accepted as {verified:?}")),
-    };
-    let step = "the envelope of one domain in another";
-    let error = denied(step, "o-conformance/2", TYPE, &envelope);
-    SUITE.check(
-        step,
-        matches!(error, VerifyError::BadSignature),
-        &format!("{error:?}"),
-    );
-    let step = "the envelope of one type as another";
-    let error = denied(step, DOMAIN, b"/o/other", &envelope);
-    SUITE.check(
-        step,
-        matches!(error, VerifyError::WrongType),
-        &format!("{error:?}"),
-    );
-    let step = "no bytes at all";
-    let error = denied(step, DOMAIN, TYPE, b"");
-    SUITE.check(
-        step,
-        matches!(error, VerifyError::Malformed),
-        &format!("{error:?}"),
-    );
+    }
+}
 
+/// An envelope is for one domain and type, and each reason against it is told by its name.
+fn another_use(verifier: &dyn Verifier, envelope: &[u8]) {
+    let step = "the envelope of one domain in another";
+    let error = denied(verifier, step, ("o-conformance/2", TYPE), envelope);
+    let named = matches!(error, VerifyError::BadSignature);
+    SUITE.check(step, named, &format!("{error:?}"));
+
+    let step = "the envelope of one type as another";
+    let error = denied(verifier, step, (DOMAIN, b"/o/other"), envelope);
+    let named = matches!(error, VerifyError::WrongType);
+    SUITE.check(step, named, &format!("{error:?}"));
+
+    let step = "no bytes at all";
+    let error = denied(verifier, step, (DOMAIN, TYPE), b"");
+    let named = matches!(error, VerifyError::Malformed);
+    SUITE.check(step, named, &format!("{error:?}"));
+}
+
+/// No byte can be changed, and none left out.
+fn changed(verifier: &dyn Verifier, envelope: &[u8]) {
     for at in 0..envelope.len() {
         for flip in [0x01, 0x80] {
             let mut changed = envelope.to_vec();
             changed[at] ^= flip;
-            denied(
-                &format!("byte {at} changed by {flip:#x}"),
-                DOMAIN,
-                TYPE,
-                &changed,
-            );
+            let step = format!("byte {at} changed by {flip:#x}");
+            denied(verifier, &step, (DOMAIN, TYPE), &changed);
         }
-        denied(
-            &format!("cut after {at} bytes"),
-            DOMAIN,
-            TYPE,
-            &envelope[..at],
-        );
+        let step = format!("cut after {at} bytes");
+        denied(verifier, &step, (DOMAIN, TYPE), &envelope[..at]);
     }
-    let other = SUITE.ok("signing", signer.sign("o-conformance/2", TYPE, b"payload"));
-    denied("the signature of another domain", DOMAIN, TYPE, &other);
 }

@@ -340,3 +340,21 @@ async fn nodes_of_two_networks_refuse_each_other() {
     alice.stop().await.unwrap();
     bob.stop().await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_goes_by_the_clock_of_the_runtime_here_and_over_there() {
+    let two = Two::start().await;
+    two.bob.host(&address("o://bob"), Probe::new()).unwrap();
+    // The machine's own clock has not moved on.
+    tokio::time::advance(Duration::from_secs(3600)).await;
+    let limit = Duration::from_secs(5);
+    for node in [&two.alice, &two.bob] {
+        let call = |method| OutgoingCall::unary(address("o://bob"), method, Body::raw("hello"));
+        assert!(within(node.call(call("echo").timeout(limit))).await.is_ok());
+        let begun = Instant::now();
+        let error = within(node.call(call("hang").timeout(limit))).await;
+        assert_eq!(error.unwrap_err(), CallError::TimedOut { after: limit });
+        assert_eq!(begun.elapsed(), limit);
+    }
+    two.stop().await;
+}

@@ -130,6 +130,18 @@ pub(super) const RULES: &[Rule] = &[
         ..EMPTY
     },
     Rule {
+        krate: "o-fuzz",
+        ours: &["o-address", "o-core", "o-protocol", "o-testkit"],
+        never: &[LIBP2P],
+        ..EMPTY
+    },
+    Rule {
+        krate: "o-lab",
+        ours: &["o-address", "o-core", "o-node"],
+        not_directly: LIBP2P,
+        ..EMPTY
+    },
+    Rule {
         krate: "xtask",
         never: &[LIBP2P, TOKIO],
         ..EMPTY

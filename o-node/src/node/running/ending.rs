@@ -2,7 +2,7 @@
 
 use std::{
     sync::{PoisonError, atomic::Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use o_core::{Attempt, ConnectionGater, ErrorCode, Event, Events, Stage, StopError};
@@ -12,39 +12,47 @@ use o_transport::probe_fixed_port;
 use super::Running;
 use crate::{announce::withdraw, config::NodeConfig, tasks::Tasks};
 
-/// How long a session's last bytes may take, and a local call's end.
-const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How long the socket of a QUIC listener may take to close: three times the time-out after which a
 /// packet counts as lost, which is a second where a round trip has not been measured well.
 const QUIC_DRAIN: Duration = Duration::from_secs(5);
 
 impl Running {
-    /// Says goodbye to everybody and waits for the calls that run.
+    /// Withdraws what is announced, says goodbye to everybody and waits for the calls that run.
     pub(in crate::node) async fn drain(&self, config: &NodeConfig) -> Result<(), StopError> {
-        self.dispatcher.leaving.store(true, Ordering::Relaxed);
-        let records = {
-            let mut records = self
-                .builtin
-                .records
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            std::mem::take(&mut *records).into_values().collect()
-        };
         let after = config.node.drain;
+        let begun = Instant::now();
+        // First: what others have been told is taken back over connections that a goodbye may end.
+        let _ = tokio::time::timeout(after, self.withdraw_all(config)).await;
+        self.dispatcher.leaving.store(true, Ordering::Relaxed);
         let mut goodbye = Goodbye::new(ErrorCode::ShuttingDown, "the node is stopping");
         goodbye.drain = after;
         for link in self.peers.all() {
             link.session.goodbye(&goodbye);
         }
-        let lifetime = config.node.record_lifetime;
-        withdraw(records, &self.finder.discovery, &*self.signer, lifetime).await;
-        if Tasks::settle(after, || self.active_calls() == 0).await {
+        let left = after.saturating_sub(begun.elapsed());
+        if Tasks::settle(left, || self.active_calls() == 0).await {
             return Ok(());
         }
         Err(StopError::Cancelled {
             calls: self.active_calls(),
             after,
         })
+    }
+
+    /// Leaves the tables of others, and waits no longer than `withdraw_timeout` for them.
+    async fn withdraw_all(&self, config: &NodeConfig) {
+        self.leaving.cancel();
+        self.swarm.leave().await;
+        let records = {
+            let builtin = &self.dispatcher.builtin;
+            let mut records = builtin
+                .records
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *records).into_values().collect()
+        };
+        let (discovery, signer) = (&self.finder.discovery, &*self.signer);
+        withdraw(records, discovery, signer, &config.node).await;
     }
 
     /// Calls that run: those on connections in both directions, and those inside this process.
@@ -57,7 +65,12 @@ impl Running {
             .sum();
         let local = self.dispatcher.local_calls.load(Ordering::Relaxed);
         // A served call whose connection has gone may still be ending.
-        links.max(self.calls.load(Ordering::Relaxed).saturating_sub(local)) + local
+        links.max(
+            self.dispatcher
+                .running
+                .load(Ordering::Relaxed)
+                .saturating_sub(local),
+        ) + local
     }
 
     /// Whether the node stops and begins nothing new.
@@ -71,13 +84,13 @@ impl Running {
             link.session.close(SessionEnd::Finished);
         }
         // The last words of each session need a moment on the wire.
-        Tasks::settle(LAST_WORDS, || self.peers.all().is_empty()).await;
+        Tasks::settle(self.linger, || self.peers.all().is_empty()).await;
         self.pool.close_all();
         self.swarm.shutdown().await;
         self.tasks.shutdown().await;
         // Calls inside this process are the caller's to poll, who may be slow to.
         let local_calls = &self.dispatcher.local_calls;
-        Tasks::settle(LAST_WORDS, || local_calls.load(Ordering::Relaxed) == 0).await;
+        Tasks::settle(self.linger, || local_calls.load(Ordering::Relaxed) == 0).await;
         let addresses = self.addresses.send_replace(Vec::new());
         // QUIC keeps its socket until the peers have had time to hear of the end.
         let quic: Vec<_> = addresses

@@ -21,7 +21,7 @@ use o_address::PeerId;
 use o_core::{DenyReason, Direction, ErrorCode};
 use o_protocol::{Driver, Goodbye, SessionEnd, SessionHandle, Side, connect, refuse};
 
-use super::{REFUSE_TIME, Shared};
+use super::Shared;
 use crate::parting::Parting;
 
 /// The one protocol that calls need.
@@ -82,8 +82,8 @@ impl fmt::Debug for Handler {
 impl Handler {
     pub(super) fn new(shared: Arc<Shared>, peer: PeerId, remote: Multiaddr, mode: Mode) -> Self {
         let request = matches!(mode, Mode::Open);
-        let patience =
-            matches!(mode, Mode::Refuse(_)).then(|| tokio::time::sleep(REFUSE_TIME).boxed());
+        let patience = matches!(mode, Mode::Refuse(_))
+            .then(|| tokio::time::sleep(shared.refuse_timeout).boxed());
         let talk = Talk::Waiting(patience);
         Self {
             shared,
@@ -104,7 +104,8 @@ impl Handler {
         }
         if let Mode::Refuse(reason) = &self.mode {
             let goodbye = Goodbye::new(ErrorCode::Refused, reason.to_string());
-            let task = async move { refuse(stream, &goodbye, REFUSE_TIME).await };
+            let limit = self.shared.refuse_timeout;
+            let task = async move { refuse(stream, &goodbye, limit).await };
             self.talk = Talk::Refusing(task.boxed());
             return;
         }

@@ -56,6 +56,24 @@ async fn dropping_the_call_drops_the_handler() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_timeout_goes_by_the_clock_of_the_driver() {
+    let (dialer, _listener) = linked(1000).await;
+    // The machine's own clock has not moved on.
+    tokio::time::advance(Duration::from_secs(3600)).await;
+    let limit = Duration::from_secs(5);
+    let call = unary("echo after two seconds", Body::raw("hi")).timeout(limit);
+    assert_eq!(one(&dialer.handle, call).await, Ok(Body::raw("hi")));
+    let begun = tokio::time::Instant::now();
+    let error = one(
+        &dialer.handle,
+        unary("hang", Body::default()).timeout(limit),
+    )
+    .await;
+    assert_eq!(error, Err(CallError::TimedOut { after: limit }));
+    assert_eq!(begun.elapsed(), limit);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_deadline_ends_both_ends() {
     let (dialer, listener) = linked(1000).await;
     let dropped = listener.agent.watch();

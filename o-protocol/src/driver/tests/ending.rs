@@ -185,7 +185,21 @@ async fn a_long_call_on_a_quiet_connection_is_no_lost_one() {
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_stops_reading_is_lost_after_thirty_seconds() {
-    let (dialer, mut raw) = Raw::greeted(Side::Dialer, 100).await;
+    stops_reading(SessionConfig::default(), 30).await;
+    let config = SessionConfig {
+        write_timeout: Duration::from_secs(7),
+        ..SessionConfig::default()
+    };
+    stops_reading(config, 7).await;
+}
+
+async fn stops_reading(config: SessionConfig, seconds: u64) {
+    let (here, stream) = duplex(100);
+    let dialer = end(here, Side::Dialer, config);
+    let input = Vec::new();
+    let mut raw = Raw { stream, input };
+    raw.hello().await;
+    within(dialer.handle.ready()).await.unwrap();
     let started = tokio::time::Instant::now();
     let handle = dialer.handle.clone();
     let call = tokio::spawn(async move { one(&handle, unary("echo", zeros(1000))).await });
@@ -202,7 +216,7 @@ async fn a_peer_that_stops_reading_is_lost_after_thirty_seconds() {
         error = within(call) => error.unwrap().unwrap_err(),
     };
     assert_eq!(error.code(), ErrorCode::ConnectionLost);
-    assert_eq!(started.elapsed().as_secs(), 30);
+    assert_eq!(started.elapsed().as_secs(), seconds);
 }
 
 #[tokio::test(start_paused = true)]

@@ -28,6 +28,30 @@ async fn a_stream_of_the_callers_arrives_whole() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_error_of_a_typed_input_cancels_the_call_and_is_what_the_caller_gets() {
+    let (dialer, listener) = linked(1000).await;
+    let failed = || CallError::failed("the file cannot be read");
+    // The handlers read until the input ends; only a cancellation ends it here.
+    let input = move || stream::iter([Ok(1), Err(failed()), Ok(2)]).chain(stream::pending());
+    let call = crate::Call::to(target(), "sum");
+    let sum = call
+        .clone()
+        .try_client::<String, i32, _>(&dialer.handle, input());
+    assert_eq!(within(sum).await, Err(failed()));
+
+    let call = crate::Call::to(target(), "mirror");
+    let items = call.try_bidirectional::<i32, _, _>(&dialer.handle, input());
+    let mut items = within(items).await.unwrap();
+    let mut last = None;
+    while let Some(item) = within(items.next()).await {
+        last = Some(item);
+    }
+    assert_eq!(last, Some(Err(failed())));
+    settle().await;
+    assert_idle(&[&dialer, &listener]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_item_over_the_send_buffer_still_ends_its_stream() {
     let (dialer, listener) = linked(1000).await;
     for length in [0, 1, 256 * 1024, 300_000, 2_000_000] {

@@ -51,6 +51,7 @@ fn full_call(now: Instant) -> CallHeader {
     call.encoding = Encoding::Json;
     call.terms = CallTerms {
         deadline: Some(now + Duration::from_millis(1500)),
+        timeout: None,
         priority: Priority::Interactive,
         idempotency_key: Some("order-17".into()),
         trace_parent: Some(TRACE.into()),

@@ -461,3 +461,17 @@ fn ids_go_up_on_the_wire_whatever_the_priorities() {
     assert_eq!(frames[0].flags, FLAG_MORE);
     assert_eq!(frames[1].flags, FLAG_END);
 }
+
+#[test]
+fn an_item_that_waits_is_never_accepted_as_parameters() {
+    let mut hand = Hand::new(SessionConfig::default());
+    let id = CallId(1);
+    hand.called(id.0, Shape::Client, 0);
+    hand.tell(Kind::Item, 0, id.0, &[], &[7, 7]);
+    let (_, params) = hand.session.accept(id).unwrap();
+    assert_eq!(params, body(1));
+    assert_eq!(hand.session.accept(id).map(|(_, params)| params), None);
+    assert_eq!(hand.session.take(id), item(2, false));
+    hand.tell(Kind::Cancel, 0, id.0, &[], &[]);
+    assert_clean(&hand.session);
+}

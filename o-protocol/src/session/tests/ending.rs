@@ -55,8 +55,15 @@ fn another_network_is_refused_for_certain_at_both_ends() {
 }
 
 #[test]
-fn a_goodbye_instead_of_a_hello_is_a_refusal() {
-    for code in [ErrorCode::Refused, ErrorCode::Busy] {
+fn a_goodbye_instead_of_a_hello_says_that_nothing_ran() {
+    let reason = || "because".to_owned();
+    let refused = CallError::Refused {
+        peer: None,
+        reason: reason(),
+        certain: true,
+    };
+    let busy = CallError::Busy { reason: reason() };
+    for (code, expected) in [(ErrorCode::Refused, refused), (ErrorCode::Busy, busy)] {
         let mut hand = Hand::silent(Side::Dialer, SessionConfig::default());
         let id = hand
             .session
@@ -64,12 +71,7 @@ fn a_goodbye_instead_of_a_hello_is_a_refusal() {
             .unwrap();
         sent(&mut hand.session);
         hand.tell(Kind::Goodbye, 0, 0, &goodbye(code), &[]);
-        let reason = "because".to_owned();
-        let expected = CallError::Refused {
-            peer: None,
-            reason,
-            certain: true,
-        };
+        assert!(expected.is_before_execution());
         assert_eq!(hand.session.take(id), Some(Received::Failed(expected)));
         assert_eq!(sent(&mut hand.session), []);
         assert_clean(&hand.session);
@@ -78,13 +80,18 @@ fn a_goodbye_instead_of_a_hello_is_a_refusal() {
 
 #[test]
 fn a_refusal_in_the_middle_does_not_say_that_nothing_ran() {
+    in_the_middle(ErrorCode::Refused);
+    in_the_middle(ErrorCode::Busy);
+}
+
+fn in_the_middle(code: ErrorCode) {
     let mut hand = Hand::dialer();
     let ran = hand.open(Shape::Unary);
     let waits = hand
         .session
         .open(header(Shape::Unary), Bytes::new(), true, hand.now)
         .unwrap();
-    hand.tell(Kind::Goodbye, 0, 0, &goodbye(ErrorCode::Refused), &[]);
+    hand.tell(Kind::Goodbye, 0, 0, &goodbye(code), &[]);
     let Some(Received::Failed(error)) = hand.session.take(ran) else {
         panic!("no error")
     };

@@ -133,7 +133,7 @@ impl Party {
         let due = session
             .calls
             .iter()
-            .filter(|(_, call)| !call.settled && call.header.terms.deadline.is_some());
+            .filter(|(_, call)| !call.settled && call.deadline.is_some());
         assert_eq!(session.deadlines.len(), due.count());
         for call in session.calls.values() {
             let limit = config.send_buffer + config.max_body + 1000;
@@ -274,6 +274,7 @@ impl World {
         used > 0
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm for each step")]
     fn act(&mut self, who: usize, step: Step) {
         let now = self.now;
         let party = &mut self.parties[who];

@@ -1,0 +1,15 @@
+//! Experiments with many nodes: what the programs `soak`, `scenario` and `netlab` share.
+
+mod figures;
+pub mod netlab;
+mod network;
+mod plot;
+mod rng;
+pub mod scenario;
+pub mod soak;
+
+pub use crate::{
+    figures::{percentile, resident_bytes, say, warn},
+    plot::{Plot, Series},
+    rng::Rng,
+};

@@ -1,0 +1,149 @@
+//! Named experiments with many nodes; each writes its figures and a plot.
+
+mod discovery;
+mod failover;
+mod gone;
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use serde_json::{Value, json};
+
+use crate::{
+    figures::{millis, percentile},
+    plot::{Plot, Series},
+    say,
+};
+
+/// The experiments: name and what it measures.
+pub const ALL: [(&str, &str); 3] = [
+    (
+        "discovery",
+        "how long until a new agent is found by name and by capability, by the number of nodes",
+    ),
+    (
+        "gone",
+        "how long an agent that stopped or died is still found, and until calls to it fail, by the number of nodes",
+    ),
+    (
+        "failover",
+        "calls lost and time to recovery when one of two providers ends under load",
+    ),
+];
+
+/// How large an experiment is.
+#[derive(Clone, Debug)]
+pub struct Size {
+    /// The numbers of nodes.
+    pub nodes: Vec<usize>,
+    /// How often each measurement is made.
+    pub rounds: usize,
+}
+
+impl Default for Size {
+    fn default() -> Self {
+        Self {
+            nodes: vec![4, 8, 16, 32, 64],
+            rounds: 10,
+        }
+    }
+}
+
+/// What an experiment gives.
+struct Outcome {
+    figures: Value,
+    plot: Plot,
+}
+
+/// Runs an experiment and writes `NAME.json` and `NAME.svg` into `directory`.
+///
+/// # Errors
+/// There is no such experiment, a node fails, or something never happens.
+///
+/// # Cancel safety
+/// Dropping the future drops the nodes.
+pub async fn run(name: &str, size: &Size, directory: &Path) -> anyhow::Result<[PathBuf; 2]> {
+    let outcome = match name {
+        "discovery" => discovery::run(size).await?,
+        "gone" => gone::run(size).await?,
+        "failover" => failover::run(size).await?,
+        _ => bail!("there is no experiment `{name}`; without a name they are listed"),
+    };
+    std::fs::create_dir_all(directory).context("the directory for the figures")?;
+    let [figures, plot] = ["json", "svg"].map(|kind| directory.join(format!("{name}.{kind}")));
+    let mut text = serde_json::to_string_pretty(&outcome.figures)?;
+    text.push('\n');
+    std::fs::write(&figures, text)?;
+    std::fs::write(&plot, outcome.plot.svg())?;
+    Ok([figures, plot])
+}
+
+/// Times that were measured under one heading, by the number of nodes.
+struct Measured {
+    name: &'static str,
+    by_nodes: Vec<(usize, Vec<Duration>)>,
+}
+
+impl Measured {
+    fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            by_nodes: Vec::new(),
+        }
+    }
+
+    /// Adds the times of so many nodes and prints them.
+    fn add(&mut self, nodes: usize, times: Vec<Duration>) {
+        let [p50, p99] = [50, 99].map(|percent| percentile(&times, percent).unwrap_or_default());
+        say(format_args!(
+            "{nodes:>3} nodes  {:<34} p50 {:>9.1} ms  p99 {:>9.1} ms  of {}",
+            self.name,
+            millis(p50),
+            millis(p99),
+            times.len(),
+        ));
+        self.by_nodes.push((nodes, times));
+    }
+
+    fn json(&self) -> Value {
+        let rows = self.by_nodes.iter().map(|(nodes, times)| {
+            let [p50, p99] = [50, 99].map(|percent| percentile(times, percent).map(millis));
+            let all: Vec<_> = times.iter().copied().map(millis).collect();
+            json!({ "nodes": nodes, "p50_ms": p50, "p99_ms": p99, "all_ms": all })
+        });
+        json!({ "name": self.name, "by_nodes": rows.collect::<Vec<_>>() })
+    }
+
+    fn series(&self, percent: usize) -> Series {
+        let points = self.by_nodes.iter().filter_map(|(nodes, times)| {
+            let time = percentile(times, percent)?;
+            Some((*nodes as f64, millis(time)))
+        });
+        Series {
+            name: format!("{}, p{percent}", self.name),
+            points: points.collect(),
+        }
+    }
+}
+
+/// Figures and plot of times by the number of nodes.
+fn by_nodes(title: &str, measured: &[Measured], percents: &[usize]) -> Outcome {
+    let series = measured
+        .iter()
+        .flat_map(|measured| percents.iter().map(|percent| measured.series(*percent)));
+    Outcome {
+        plot: Plot {
+            title: title.into(),
+            x: "nodes".into(),
+            y: "ms".into(),
+            series: series.collect(),
+        },
+        figures: json!({
+            "title": title,
+            "measured": measured.iter().map(Measured::json).collect::<Vec<_>>(),
+        }),
+    }
+}

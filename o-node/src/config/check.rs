@@ -1,0 +1,145 @@
+//! Checks what the types of a configuration cannot.
+
+use std::time::Duration;
+
+use o_core::StartError;
+
+use super::NodeConfig;
+
+/// Longest name of a program in a HELLO, in bytes; fixed by the wire.
+const MAX_AGENT: usize = 128;
+/// Most bootstrap peers: each is kept connected, and the pool protects at least as many.
+const MAX_BOOTSTRAP: usize = 64;
+/// Most places of a queue: they are set aside when the node starts.
+const MAX_QUEUE: usize = 1_000_000;
+
+fn bad<T>(reason: impl Into<String>) -> Result<T, StartError> {
+    let reason = reason.into();
+    Err(StartError::Config { reason })
+}
+
+impl NodeConfig {
+    /// Whether a node can run with it.
+    pub(crate) fn validate(&self) -> Result<(), StartError> {
+        if let Err(error) = self.pool.validate() {
+            return bad(error.to_string());
+        }
+        if let Err(error) = self.transport.validate() {
+            return bad(o_transport::flatten_error(&error));
+        }
+        if let Err(error) = self.session.validate() {
+            return bad(format!("session: {error}"));
+        }
+        self.check_lists()?;
+        self.check_times()?;
+        self.check_counts()
+    }
+
+    fn check_lists(&self) -> Result<(), StartError> {
+        if self.agent.len() > MAX_AGENT {
+            return bad(format!("`agent` is longer than {MAX_AGENT} bytes"));
+        }
+        if self.bootstrap.len() > MAX_BOOTSTRAP {
+            return bad(format!("more than {MAX_BOOTSTRAP} bootstrap peers"));
+        }
+        if let Some(peer) = self.bootstrap.iter().find(|peer| peer.peer_id().is_none()) {
+            return bad(format!(
+                "the bootstrap address {peer} must end in /p2p/ and a peer id"
+            ));
+        }
+        Ok(())
+    }
+
+    /// A stop without a drain, and routes that are not remembered, make sense: those may be zero.
+    fn check_times(&self) -> Result<(), StartError> {
+        let node = &self.node;
+        if node.record_lifetime < Duration::from_secs(10) {
+            return bad("`record_lifetime` must be at least 10 s");
+        }
+        let times = [
+            ("call_timeout", node.call_timeout),
+            ("dial_timeout", node.dial_timeout),
+            ("start_timeout", node.start_timeout),
+            ("confirm_timeout", node.confirm_timeout),
+            ("announce_timeout", node.announce_timeout),
+            ("announce_retry", node.announce_retry),
+            ("withdraw_timeout", node.withdraw_timeout),
+            ("bootstrap_pause", node.bootstrap_pause),
+            ("admit_timeout", node.admit_timeout),
+            ("refuse_timeout", node.refuse_timeout),
+            ("idle_timeout", node.idle_timeout),
+            ("ping_interval", node.ping_interval),
+        ];
+        match times.into_iter().find(|(_, time)| time.is_zero()) {
+            Some((field, _)) => bad(format!("`{field}` must not be zero")),
+            None => Ok(()),
+        }
+    }
+
+    /// Nothing inbound, no agents and no routes make sense: those may be zero.
+    fn check_counts(&self) -> Result<(), StartError> {
+        let (limits, node) = (&self.limits, &self.node);
+        let counts = [
+            ("max_connections", limits.max_connections),
+            ("max_per_peer", limits.max_per_peer),
+            ("max_refusing", limits.max_refusing),
+            ("max_calls", node.max_calls),
+            ("max_confirming", node.max_confirming),
+            ("max_described", node.max_described),
+            ("max_description", node.max_description),
+            ("max_announcing", node.max_announcing),
+            ("max_commands", node.max_commands),
+            ("max_events", node.max_events),
+        ];
+        if let Some((field, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
+            return bad(format!("`{field}` must be at least 1"));
+        }
+        let queues = [
+            ("max_commands", node.max_commands),
+            ("max_events", node.max_events),
+        ];
+        match queues.into_iter().find(|(_, places)| *places > MAX_QUEUE) {
+            Some((field, _)) => bad(format!("`{field}` must be at most {MAX_QUEUE}")),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Preset;
+
+    /// What a change makes of a valid configuration: the reason against it.
+    fn reason(change: impl FnOnce(&mut NodeConfig)) -> String {
+        let mut config = NodeConfig::preset(Preset::Local);
+        change(&mut config);
+        match config.validate() {
+            Err(StartError::Config { reason }) => reason,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_bound_of_zero_is_an_error_that_names_it() {
+        let zero = Duration::ZERO;
+        let found = [
+            (reason(|c| c.node.max_commands = 0), "`max_commands`"),
+            (reason(|c| c.node.max_events = 0), "`max_events`"),
+            (reason(|c| c.node.max_events = usize::MAX), "`max_events`"),
+            (reason(|c| c.node.max_announcing = 0), "`max_announcing`"),
+            (reason(|c| c.node.max_described = 0), "`max_described`"),
+            (reason(|c| c.node.max_description = 0), "`max_description`"),
+            (reason(|c| c.limits.max_refusing = 0), "`max_refusing`"),
+            (reason(|c| c.limits.max_per_peer = 0), "`max_per_peer`"),
+            (reason(|c| c.node.announce_retry = zero), "`announce_retry`"),
+            (reason(|c| c.node.idle_timeout = zero), "`idle_timeout`"),
+            (reason(|c| c.node.refuse_timeout = zero), "`refuse_timeout`"),
+            (reason(|c| c.session.linger = zero), "session: `linger`"),
+            (reason(|c| c.session.max_calls = 0), "session: `max_calls`"),
+        ];
+        for (reason, names) in found {
+            assert!(reason.starts_with(names), "{reason}");
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! The parts that a running node is made of, each made from those before it.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize},
+    },
+    time::Instant,
+};
+
+use o_core::{Discovery, StartError};
+use o_discovery::{BootstrapDiscovery, MergedDiscovery};
+use o_pool::Pool;
+use o_protocol::{Hello, MAX_HOSTED};
+use o_transport::{EnvelopeVerifier, build_transport};
+
+use super::{Inner, Parts};
+use crate::{
+    builtin::BuiltIn,
+    config::NodeConfig,
+    dialer::{NodeDialer, Outside},
+    find::{Finder, RouteCache},
+    hosting::{Agents, Dispatcher},
+    peers::Peers,
+    route::NodeResolver,
+    swarm::{self, Built, Shared},
+    tasks::Tasks,
+};
+
+fn config_error(error: impl std::fmt::Display) -> StartError {
+    let reason = error.to_string();
+    StartError::Config { reason }
+}
+
+/// What answers calls: the agents of the node, and the methods that every agent has.
+pub(super) fn dispatcher(inner: &Inner, tasks: &Tasks, peers: &Arc<Peers>) -> Arc<Dispatcher> {
+    let config = &inner.config;
+    let local = inner.keypair.peer_id();
+    let running = Arc::new(AtomicUsize::new(0));
+    let builtin = Arc::new(BuiltIn {
+        peer: local,
+        network: config.network.clone(),
+        agent: config.agent.clone(),
+        agents: inner.agents.clone(),
+        peers: peers.clone(),
+        running: running.clone(),
+        answered: 0.into(),
+        started: Instant::now(),
+        records: Mutex::default(),
+    });
+    Arc::new(Dispatcher {
+        local,
+        agents: inner.agents.clone(),
+        builtin,
+        tasks: tasks.clone(),
+        limit: config.node.max_calls,
+        running,
+        local_calls: AtomicUsize::new(0),
+        leaving: AtomicBool::new(false),
+    })
+}
+
+/// What connections of custom transports need.
+pub(super) fn outside(inner: &Inner, dispatcher: &Arc<Dispatcher>, peers: &Arc<Peers>) -> Outside {
+    let config = &inner.config;
+    let hello = {
+        let (config, agents) = (config.clone(), inner.agents.clone());
+        Arc::new(move || hello(&config, &agents))
+    };
+    Outside {
+        transports: inner.parts.transports.clone(),
+        gater: inner.parts.gater.clone(),
+        serve: dispatcher.clone(),
+        hello,
+        session: config.session.clone(),
+        admit_timeout: config.node.admit_timeout,
+        refuse_timeout: config.node.refuse_timeout,
+        tasks: dispatcher.tasks.clone(),
+        peers: peers.clone(),
+        events: inner.events.clone(),
+    }
+}
+
+/// The HELLO of a node: its hosted addresses change, everything else does not.
+fn hello(config: &NodeConfig, agents: &Agents) -> Hello {
+    let mut hello = Hello::new(config.network.clone());
+    hello.agent = config.agent.as_str().into();
+    let announced = agents.all();
+    let announced = announced.iter().filter(|hosted| hosted.hosting.announced);
+    hello.hosted = announced
+        .map(|h| h.hosting.address.clone())
+        .take(MAX_HOSTED)
+        .collect();
+    hello
+}
+
+/// The pool, and a task that keeps it in order.
+pub(super) fn pool(
+    config: &NodeConfig,
+    dialer: &NodeDialer,
+    tasks: &Tasks,
+) -> Result<Pool<NodeDialer>, StartError> {
+    let mut limits = config.pool.clone();
+    limits.max_connections = limits.max_connections.min(config.limits.max_connections);
+    let (pool, maintain) = Pool::new(limits, dialer.clone()).map_err(config_error)?;
+    tasks.spawn("pool", maintain);
+    Ok(pool)
+}
+
+/// The Swarm with its behaviours, on libp2p's transports. What it serves and whom it asks is that of
+/// the custom transports too.
+pub(super) fn swarm(inner: &Inner, outside: &Arc<Outside>) -> Result<Built, StartError> {
+    let config = &inner.config;
+    let shared = Arc::new(Shared {
+        serve: outside.serve.clone(),
+        hello: outside.hello.clone(),
+        session: config.session.clone(),
+        gater: outside.gater.clone(),
+        refuse_timeout: config.node.refuse_timeout,
+        max_refusing: config.limits.max_refusing,
+    });
+    let custom = inner.parts.libp2p_transports.as_ref();
+    let custom = custom.map_or_else(Vec::new, |make| make(&inner.keypair));
+    let transport = build_transport(&config.transport, &inner.keypair, custom);
+    let transport = transport.map_err(|error| StartError::Transport {
+        source: error.into(),
+    })?;
+    swarm::build(
+        config,
+        &inner.keypair,
+        transport,
+        shared,
+        outside.tasks.clone(),
+    )
+}
+
+/// Where agents are looked for and announced: what the Swarm drives, what the user brought, and the
+/// bootstrap peers.
+pub(super) fn sources(
+    config: &NodeConfig,
+    parts: &Parts,
+    driven: Vec<Arc<dyn Discovery>>,
+) -> Result<Vec<Arc<dyn Discovery>>, StartError> {
+    let mut sources = driven;
+    sources.extend(parts.discovery.iter().cloned());
+    if !config.bootstrap.is_empty() {
+        let bootstrap = BootstrapDiscovery::new(config.bootstrap.iter().cloned());
+        sources.push(Arc::new(bootstrap.map_err(config_error)?));
+    }
+    Ok(sources)
+}
+
+/// What searches in all sources and asks whoever was found.
+pub(super) fn finder(
+    config: &NodeConfig,
+    sources: &[Arc<dyn Discovery>],
+    pool: &Pool<NodeDialer>,
+    peers: &Arc<Peers>,
+) -> Finder {
+    let merged = MergedDiscovery::new(config.discovery.clone());
+    let merged = sources.iter().cloned().fold(merged, MergedDiscovery::with);
+    Finder {
+        discovery: Arc::new(merged),
+        pool: pool.clone(),
+        peers: peers.clone(),
+        verifier: Arc::new(EnvelopeVerifier),
+        network: config.network.clone(),
+        timeout: config.node.confirm_timeout,
+        at_once: config.node.max_confirming,
+        max_described: config.node.max_described,
+        max_description: config.node.max_description,
+    }
+}
+
+/// From names to peers: the user's resolvers, and what the node knows and finds.
+pub(super) fn resolver(inner: &Inner, finder: &Finder) -> NodeResolver {
+    let node = &inner.config.node;
+    NodeResolver {
+        local: inner.keypair.peer_id(),
+        first: inner.parts.resolvers.clone(),
+        agents: inner.agents.clone(),
+        peers: finder.peers.clone(),
+        cache: Arc::new(RouteCache::new(node.route_lifetime, node.max_routes)),
+        finder: finder.clone(),
+    }
+}

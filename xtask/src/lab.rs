@@ -1,0 +1,38 @@
+//! `lab`: network namespaces with NAT, delay and loss.
+
+use std::process::Command;
+
+use anyhow::{Context as _, bail};
+use xshell::{Shell, cmd};
+
+use crate::{soak, step::Outcome, workspace};
+
+/// The exit status with which the lab says that it cannot run here.
+const SKIPPED: i32 = 3;
+
+/// Builds the program `o` and the lab, and runs the one in the other.
+pub(crate) fn run(sh: &Shell) -> anyhow::Result<Outcome> {
+    let options = soak::options();
+    cmd!(
+        sh,
+        "cargo build --locked {options...} --package o-cli --package o-lab --bins"
+    )
+    .run()?;
+    let target = workspace::target_dir(sh)?;
+    let built = target.join("debug");
+    // Without a shell between: its exit status says more than yes or no.
+    let status = Command::new(built.join("netlab"))
+        .arg("--o")
+        .arg(built.join("o"))
+        .arg("--directory")
+        .arg(target.join("lab"))
+        .status()
+        .context("the lab cannot be run")?;
+    match status.code() {
+        Some(0) => Ok(Outcome::Done),
+        Some(SKIPPED) => Ok(Outcome::Skipped(
+            "the lab needs root, network namespaces, iproute2 and nftables: `apt-get install iproute2 nftables`".to_owned(),
+        )),
+        _ => bail!("the lab failed: {status}"),
+    }
+}
