@@ -340,6 +340,13 @@ impl RouteCache {
         })
     }
 
+    /// Only who it is, without a copy of the route.
+    pub(crate) fn peer(&self, address: &Address) -> Option<o_address::PeerId> {
+        let routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        let (found, route) = routes.get(address.as_str())?;
+        (found.elapsed() <= self.lifetime).then_some(route.peer)
+    }
+
     pub(crate) fn put(&self, address: &Address, route: o_core::Route) {
         let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
         if routes.len() >= self.limit {

@@ -6,6 +6,7 @@ use std::{
 };
 
 use o_address::{Address, PeerId};
+use o_core::Direction;
 use o_pool::Link as _;
 use o_protocol::Hello;
 
@@ -53,6 +54,19 @@ impl Peers {
         let links = tables.by_name.get(address.name());
         let alive = links.into_iter().flatten().filter(|link| link.is_alive());
         alive.cloned().collect()
+    }
+
+    /// The first of them that a call goes to: whom we dialed before who came to us.
+    pub(crate) fn first_hosting(&self, address: &Address) -> Option<PeerId> {
+        let mut tables = self.lock();
+        tables.index();
+        let links = tables.by_name.get(address.name())?;
+        let wanted = |peer| address.pin().is_none_or(|pin| pin == peer);
+        let alive = links
+            .iter()
+            .filter(|link| wanted(link.peer) && link.is_alive());
+        let first = alive.min_by_key(|link| link.direction == Direction::Inbound);
+        first.map(|link| link.peer)
     }
 
     pub(crate) fn get(&self, peer: &PeerId) -> Option<Link> {

@@ -57,6 +57,20 @@ impl NodeResolver {
         Ok(None)
     }
 
+    /// Who is first of those that [`known`](Self::known) gives, if that is another node and no
+    /// resolver of the user's comes before: the same choice, for a call that is made at once.
+    pub(crate) fn first_known(&self, address: &Address) -> Option<o_address::PeerId> {
+        let here = address.pin().is_none_or(|pin| pin == self.local);
+        let local = here && (address.is_node() || self.agents.get(address).is_some());
+        if local || !self.first.is_empty() {
+            return None;
+        }
+        let pinned = address.pin().filter(|pin| self.peers.get(pin).is_some());
+        pinned
+            .or_else(|| self.cache.peer(address))
+            .or_else(|| self.peers.first_hosting(address))
+    }
+
     /// What is known without asking anybody.
     pub(crate) fn known(&self, address: &Address) -> Vec<Route> {
         let here = address.pin().is_none_or(|pin| pin == self.local);

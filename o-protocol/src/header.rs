@@ -405,6 +405,8 @@ pub struct Goodbye {
     pub message: String,
     /// How long running calls are waited for.
     pub drain: Duration,
+    /// The last call of the receiver's that was taken; later ones never run. A session fills it in.
+    pub last: Option<u64>,
 }
 
 impl Goodbye {
@@ -414,6 +416,7 @@ impl Goodbye {
             code: code.number(),
             message: message.into(),
             drain: Duration::ZERO,
+            last: None,
         }
     }
 
@@ -422,6 +425,9 @@ impl Goodbye {
         map.uint(1, self.code.into());
         map.text(2, cut(&self.message, MAX_MESSAGE));
         map.uint(3, u64::try_from(self.drain.as_millis()).unwrap_or(u64::MAX));
+        if let Some(last) = self.last {
+            map.uint(4, last);
+        }
         map.finish()
     }
 
@@ -433,7 +439,8 @@ impl Goodbye {
                 (1, Value::Uint(value)) => goodbye.code = small(key, value)?,
                 (2, Value::Text(text)) => goodbye.message = cut(text, MAX_MESSAGE).to_owned(),
                 (3, Value::Uint(value)) => goodbye.drain = Duration::from_millis(value),
-                (1..=3, _) => return Err(MapError::WrongType(key).into()),
+                (4, Value::Uint(value)) => goodbye.last = Some(value),
+                (1..=4, _) => return Err(MapError::WrongType(key).into()),
                 (key, _) => unknown(key)?,
             }
         }

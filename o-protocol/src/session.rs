@@ -4,7 +4,9 @@
 //! stands for one connection; both sides may open calls. docs/wire.md, "Calls", specifies it.
 
 mod ascending;
+mod call;
 mod config;
+mod event;
 mod flow;
 mod outgoing;
 mod queue;
@@ -23,16 +25,20 @@ use std::{
 
 use bytes::Bytes;
 use o_address::Address;
-use o_core::{Body, CallError, Encoding, ErrorCode, NetworkId, Priority, Shape};
+use o_core::{Body, CallError, ErrorCode, NetworkId};
 use rustc_hash::FxHashMap;
 
-pub use self::config::{
-    ASSUMED_CREDIT, ASSUMED_MAX_CALLS, ASSUMED_MAX_FRAME, SessionConfig, SessionConfigError,
-};
 use self::{
     ascending::Ascending,
+    call::Call,
     flow::{Inbox, Outbox, Outgoing},
     schedule::Schedule,
+};
+pub use self::{
+    config::{
+        ASSUMED_CREDIT, ASSUMED_MAX_CALLS, ASSUMED_MAX_FRAME, SessionConfig, SessionConfigError,
+    },
+    event::{Notice, Received, SendError, SessionEnd},
 };
 use crate::{
     frame::{FLAG_END, Kind},
@@ -51,134 +57,6 @@ pub enum Side {
 /// A call on one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallId(pub u64);
-
-/// Something that the owner of the session should look at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Notice {
-    /// The other side has said HELLO.
-    Hello,
-    /// The other side takes no new calls.
-    Goodbye,
-    /// The other side has opened this call and its parameters are here.
-    Incoming(CallId),
-    /// [`Session::take`] has something new.
-    Readable(CallId),
-    /// [`Session::send`] would take something again.
-    Writable(CallId),
-    /// This call of the other side's is over, answered or not: stop working on it.
-    Gone(CallId),
-    /// The session is over; every call has ended.
-    Closed,
-}
-
-/// How a session ended.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SessionEnd {
-    /// Both sides were done.
-    #[error("closed")]
-    Finished,
-    /// A policy does not want the connection.
-    #[error("refused: {reason}")]
-    Refused {
-        /// The reason that was given.
-        reason: String,
-        /// `false` when the stream ended before a HELLO, without a word.
-        certain: bool,
-    },
-    /// The other side has no room for the connection.
-    #[error("busy: {reason}")]
-    Busy {
-        /// The limit that it named.
-        reason: String,
-    },
-    /// The stream or the connection ended.
-    #[error("connection lost: {reason}")]
-    Lost {
-        /// How.
-        reason: String,
-    },
-    /// One side broke the protocol.
-    #[error("protocol violation: {reason}")]
-    Protocol {
-        /// What it did.
-        reason: String,
-    },
-    /// The other side stopped.
-    #[error("the other side is shutting down")]
-    ShuttingDown,
-}
-
-impl SessionEnd {
-    /// What this means for a call that was open.
-    pub fn as_call_error(&self) -> CallError {
-        match self.clone() {
-            Self::Finished => CallError::ConnectionLost {
-                reason: "closed".into(),
-            },
-            Self::Refused { reason, certain } => CallError::Refused {
-                peer: None,
-                reason,
-                certain,
-            },
-            Self::Busy { reason } => CallError::Busy { reason },
-            Self::Lost { reason } => CallError::ConnectionLost { reason },
-            Self::Protocol { reason } => CallError::Protocol { reason },
-            Self::ShuttingDown => CallError::ConnectionLost {
-                reason: "the other side shut down".into(),
-            },
-        }
-    }
-}
-
-/// Why something could not be sent on a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SendError {
-    /// Wait for [`Notice::Writable`].
-    Full,
-    /// The call is over.
-    Gone,
-    /// The body is over the limit.
-    TooLarge,
-}
-
-/// What a call received.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Received {
-    /// An item; `last` when nothing comes after it.
-    Item {
-        /// The item.
-        body: Body,
-        /// Whether the call, or the caller's stream, ended with it.
-        last: bool,
-    },
-    /// The end, without a further item.
-    End,
-    /// The call failed.
-    Failed(CallError),
-}
-
-#[derive(Debug)]
-struct Call {
-    /// Whether we opened it.
-    ours: bool,
-    /// Ours: as long as the call lives, for its errors. Theirs: until it is accepted.
-    header: Option<Box<CallHeader>>,
-    shape: Shape,
-    encoding: Encoding,
-    priority: Priority,
-    deadline: Option<Instant>,
-    opened: Instant,
-    inbox: Inbox,
-    outbox: Outbox,
-    /// The parameters are complete and the owner was told.
-    announced: bool,
-    /// Bytes of parameters that were handed out; their handler holds them, so they stay counted.
-    accepted: usize,
-    /// Ours: the other side has ended it.
-    settled: bool,
-}
 
 /// One connection's calls. See the module for what it is and is not.
 #[derive(Debug)]
@@ -209,6 +87,8 @@ pub struct Session {
     held: BTreeSet<u64>,
     notices: VecDeque<Notice>,
     leaving: bool,
+    /// The last of their calls that was taken before our goodbye.
+    last_taken: Option<u64>,
     peer_leaving: bool,
     /// After the other side's goodbye: when to look whether it still has to end the stream, and whether
     /// calls ran at the last look.
@@ -217,25 +97,6 @@ pub struct Session {
     opened: Instant,
     last_received: Instant,
     pinged: Option<Instant>,
-}
-
-impl Call {
-    fn new(ours: bool, header: CallHeader, opened: Instant, inbox: Inbox, outbox: Outbox) -> Self {
-        Self {
-            ours,
-            shape: header.shape,
-            encoding: header.encoding,
-            priority: header.terms.priority,
-            deadline: header.terms.deadline,
-            header: Some(Box::new(header)),
-            opened,
-            inbox,
-            outbox,
-            announced: false,
-            accepted: 0,
-            settled: false,
-        }
-    }
 }
 
 impl Session {
@@ -270,6 +131,7 @@ impl Session {
             held: BTreeSet::new(),
             notices: VecDeque::new(),
             leaving: false,
+            last_taken: None,
             peer_leaving: false,
             leave: None,
             end: None,
@@ -485,6 +347,11 @@ impl Session {
     fn last_words(&mut self, goodbye: &Goodbye) {
         if self.end.is_none() {
             self.leaving = true;
+            let last = *self.last_taken.get_or_insert(self.last_their_id);
+            let goodbye = Goodbye {
+                last: Some(last),
+                ..goodbye.clone()
+            };
             self.control(Kind::Goodbye, 0, 0, &goodbye.encode());
         }
     }

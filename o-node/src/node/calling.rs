@@ -6,7 +6,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use futures::{StreamExt, stream};
+use futures::{FutureExt, StreamExt, stream};
 use o_address::{Address, PeerId, TransportAddr};
 use o_core::{
     Agent, BodyStream, CallContext, CallError, Caller, DialError, Direction, IncomingCall,
@@ -78,7 +78,21 @@ impl Node {
 
     async fn call_routes(&self, call: OutgoingCall) -> Result<Reply, CallError> {
         let running = self.running_for_more()?;
-        let call = self.with_deadline(call);
+        let mut call = self.with_deadline(call);
+        // Most calls go to somebody who is connected. What else may be needed is kept out of their
+        // future, which is copied on its way.
+        if let Some(link) = running.connected(&call.target) {
+            let target = call.target.clone();
+            call = match running.call_link(&link, call, &target).await {
+                Ok(reply) => return Ok(reply),
+                Err((_, Some(again))) => again,
+                Err((error, None)) => return Err(error),
+            };
+        }
+        Self::call_by_routes(&running, call).boxed().await
+    }
+
+    async fn call_by_routes(running: &Running, call: OutgoingCall) -> Result<Reply, CallError> {
         let until = Until::of(&call);
         if let Some(told) = running.told(&call.target, until).await? {
             return running
@@ -177,6 +191,12 @@ fn copy(call: &OutgoingCall) -> Option<OutgoingCall> {
 type Outcome = Result<Reply, (CallError, Option<OutgoingCall>)>;
 
 impl Running {
+    /// The connection to whoever has `target`, if there is one already and nobody need be asked.
+    fn connected(&self, target: &Address) -> Option<Link> {
+        let peer = self.resolver.first_known(target)?;
+        self.pool.existing(&peer).map(|lease| (*lease).clone())
+    }
+
     /// Something of a call, at most until its deadline or until the node stops.
     async fn wait<T>(
         &self,

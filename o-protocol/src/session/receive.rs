@@ -332,9 +332,22 @@ impl Session {
                     self.leave = now.checked_add(wait).map(|at| (at, false));
                 }
                 self.notices.push_back(Notice::Goodbye);
+                if let Some(last) = goodbye.last {
+                    self.not_taken_after(last);
+                }
             }
         }
         Ok(())
+    }
+
+    /// Ends the calls of ours that the other side has not taken and never will: nothing ran.
+    fn not_taken_after(&mut self, last: u64) {
+        let late = |(id, call): (&u64, &Call)| (call.ours && *id > last).then_some(*id);
+        let mut late: Vec<u64> = self.calls.iter().filter_map(late).collect();
+        late.sort_unstable();
+        for id in late {
+            self.settle(id, Some(CallError::ShuttingDown));
+        }
     }
 
     fn is_our_id(&self, id: u64) -> bool {

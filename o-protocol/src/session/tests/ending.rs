@@ -5,7 +5,7 @@ use std::time::Duration;
 use o_core::{CallError, Shape};
 
 use super::*;
-use crate::frame::FLAG_PONG;
+use crate::frame::{FLAG_END, FLAG_PONG};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -215,6 +215,53 @@ fn a_goodbye_lets_running_calls_end_and_takes_no_new_ones() {
     pair.listener.close(SessionEnd::Finished);
     pair.dialer.receive_end();
     assert_eq!(pair.dialer.end(), Some(&SessionEnd::ShuttingDown));
+}
+
+#[test]
+fn a_lost_goodbye_says_which_calls_never_ran() {
+    let mut pair = Pair::new();
+    let taken = pair.call(header(Shape::Unary), body(0));
+    pair.listener
+        .goodbye(&Goodbye::new(ErrorCode::ShuttingDown, "idle"));
+    pair.listener.transmit(&mut pair.to_dialer, usize::MAX);
+    let now = pair.now;
+    let crossing = pair
+        .dialer
+        .open(header(Shape::Unary), Bytes::new(), true, now)
+        .unwrap();
+    pair.dialer.transmit(&mut pair.to_listener, usize::MAX);
+    deliver(&mut pair.to_dialer, &mut pair.dialer, now);
+    // The call is on its way, nobody will answer it, and that is known.
+    let never_ran = Some(Received::Failed(CallError::ShuttingDown));
+    assert_eq!(pair.dialer.take(crossing), never_ran);
+    assert_eq!(pair.dialer.take(taken), None);
+    pair.dialer.receive_end();
+    let lost = pair.dialer.take(taken);
+    assert!(
+        matches!(
+            lost,
+            Some(Received::Failed(CallError::ConnectionLost { .. }))
+        ),
+        "{lost:?}"
+    );
+    assert_clean(&pair.dialer);
+}
+
+#[test]
+fn a_second_goodbye_takes_no_more_calls_than_the_first() {
+    let mut hand = Hand::new(SessionConfig::default());
+    hand.called(3, Shape::Unary, FLAG_END);
+    hand.session
+        .goodbye(&Goodbye::new(ErrorCode::ShuttingDown, "idle"));
+    hand.called(5, Shape::Unary, FLAG_END);
+    // A violation, which is answered by a goodbye too.
+    hand.tell(Kind::Hello, 0, 0, &[], &[]);
+    let goodbyes = sent(&mut hand.session)
+        .into_iter()
+        .filter(|frame| frame.kind == Kind::Goodbye as u8)
+        .map(|frame| Goodbye::decode(&frame.header).unwrap());
+    let told: Vec<_> = goodbyes.map(|told| (told.code, told.last)).collect();
+    assert_eq!(told, [(17, Some(3)), (16, Some(3))]);
 }
 
 #[test]
