@@ -204,15 +204,8 @@ fn compare(report: &mut Report, baseline: Sample, end: Sample, nodes: usize) {
     grew("tasks", baseline.tasks as u64, end.tasks as u64, tasks);
     grew("memory", baseline.resident, end.resident, MORE_MEMORY);
     grew("handlers", 0, end.handlers, 0);
-    grew(
-        "leases",
-        (fleet::BOOTSTRAP * nodes) as u64,
-        end.leases as u64,
-        0,
-    );
+    grew("leases", 0, end.leases as u64, 0);
     grew("waiters", 0, end.waiters as u64, 0);
-    // Two nodes that hold each other as bootstrap peers may have a connection of each one's own, which
-    // both count: duplicates do not settle on one yet.
-    let links = (baseline.links as u64).max(2 * end.leases as u64);
+    let links = baseline.links as u64;
     grew("links", links, end.links as u64, 2 * nodes as u64);
 }

@@ -1,5 +1,6 @@
 //! The words and flags of the program, with the examples that `--help` shows.
 
+mod bench;
 mod network;
 mod serve;
 
@@ -9,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use o_address::Address;
 
 pub(crate) use self::{
+    bench::{BenchArgs, Measure},
     network::{NetworkArgs, PresetArgs},
     serve::{MethodArg, ServeArgs, SettingsArgs},
 };
@@ -75,6 +77,8 @@ pub(crate) enum Command {
     Describe(DescribeArgs),
     /// Measure how long an agent takes to answer
     Ping(PingArgs),
+    /// Measure connection, round trips, calls per second and bytes per second
+    Bench(BenchArgs),
     /// Show or make the key that a peer id comes from
     Id(IdArgs),
     /// Show the configuration

@@ -1,6 +1,7 @@
 //! From the words on the command line to the command, and from its end to the exit status.
 
 mod answer;
+mod bench;
 mod call;
 mod completions;
 mod config;
@@ -100,6 +101,7 @@ async fn execute(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Call(args) => call::run(args, context(Interrupt::watch()?)).await,
         Command::Find(args) => find::run(args, context(Interrupt::watch()?)).await,
         Command::Describe(args) => describe::run(args, context(Interrupt::watch()?)).await,
+        Command::Bench(args) => bench::run(args, context(Interrupt::watch()?)).await,
         Command::Ping(args) => ping::run(args, context(Interrupt::watch()?)).await,
     }
 }

@@ -1,6 +1,10 @@
 //! A short-lived node on the network: how a client finds somebody to ask.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures::{StreamExt, stream::FuturesUnordered};
 use o_address::{Address, PeerId, TransportAddr};
@@ -30,6 +34,8 @@ pub(crate) struct Client {
     /// The one peer to ask, if one was given.
     peer: Option<(PeerId, TransportAddr)>,
     bootstrap: Vec<TransportAddr>,
+    /// How long connecting to that one took.
+    connected_in: Duration,
     /// Keeps the key file locked.
     _identity: Identity,
 }
@@ -53,11 +59,16 @@ impl Client {
             node,
             peer: None,
             bootstrap,
+            connected_in: Duration::ZERO,
             _identity: identity,
         };
         if let Some(address) = peer {
+            let begun = Instant::now();
             match client.node.connect(address).await {
-                Ok(peer) => client.peer = Some((peer, address.clone())),
+                Ok(peer) => {
+                    client.connected_in = begun.elapsed();
+                    client.peer = Some((peer, address.clone()));
+                }
                 Err(error) => {
                     client.close().await;
                     return Err(error.into());
@@ -75,6 +86,11 @@ impl Client {
     /// The one peer to ask, and where it is, if one was given.
     pub(crate) fn peer(&self) -> Option<&(PeerId, TransportAddr)> {
         self.peer.as_ref()
+    }
+
+    /// How long connecting to the one peer took, up to its greeting; zero without one.
+    pub(crate) fn connected_in(&self) -> Duration {
+        self.connected_in
     }
 
     /// Calls the one peer, or whoever answers to the address.

@@ -8,6 +8,7 @@ use std::{
 };
 
 use serde::Serialize;
+use terminal_size::{Height, Width};
 
 pub(crate) use self::table::Table;
 use crate::exit::{Exit, Failure};
@@ -105,6 +106,31 @@ impl Output {
         }
     }
 
+    /// Whether somebody watches standard error on a terminal that can overwrite a line.
+    pub(crate) fn is_live(&self) -> bool {
+        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+        !self.json && !dumb && io::stderr().is_terminal()
+    }
+
+    /// Puts a line in place of the last one of these, on standard error; an empty one takes it away.
+    /// For a terminal only: see [`is_live`](Self::is_live).
+    pub(crate) fn overwrite(&self, text: impl Display) {
+        let mut err = io::stderr().lock();
+        let _ = write!(err, "\r\u{1b}[2K{text}").and_then(|()| err.flush());
+    }
+
+    /// Columns of standard output, where it is a terminal; 80 of one that does not say.
+    pub(crate) fn columns(&self) -> Option<usize> {
+        let out = io::stdout();
+        out.is_terminal()
+            .then(|| columns(terminal_size::terminal_size_of(out)))
+    }
+
+    /// Columns of standard error; 80 where nobody says how many.
+    pub(crate) fn error_columns(&self) -> usize {
+        columns(terminal_size::terminal_size_of(io::stderr()))
+    }
+
     /// Says why the command failed, on standard error.
     pub(crate) fn failure(&self, failure: &Failure) {
         if failure.exit == Exit::Silent {
@@ -129,6 +155,10 @@ impl Output {
     fn paint_error(&self, style: Style, text: impl Display) -> String {
         painted(self.error_color, style, text)
     }
+}
+
+fn columns(size: Option<(Width, Height)>) -> usize {
+    size.map_or(80, |(Width(columns), _)| columns.into())
 }
 
 fn painted(color: bool, style: Style, text: impl Display) -> String {

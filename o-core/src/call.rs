@@ -118,7 +118,8 @@ pub struct CallTerms {
     pub timeout: Option<Duration>,
     /// Which calls go first on a full connection.
     pub priority: Priority,
-    /// Chosen by the caller; two calls with one key are the same request. At most 64 bytes.
+    /// Chosen by the caller; two calls with one key are the same request, which may run twice: a
+    /// node makes such a call again when its connection is lost, and no other. At most 64 bytes.
     pub idempotency_key: Option<Arc<str>>,
     /// W3C `traceparent`, at most 128 bytes.
     pub trace_parent: Option<Arc<str>>,

@@ -46,7 +46,8 @@ pub enum Event {
     Hosted(Address),
     /// An agent is no longer hosted.
     Withdrawn(Address),
-    /// A name and its capabilities were announced.
+    /// A source of discovery has taken a name and its capabilities. Whether another node holds
+    /// them yet is the source's matter.
     Announced(Address),
 }
 

@@ -83,6 +83,10 @@ impl<'a> Attempt<'a> {
 /// A [`Transport`](crate::Transport) beside libp2p's hands over an inbound connection with its peer
 /// proved: there [`Stage::Pending`] is asked with the remote address when the handshake is done, right
 /// before [`Stage::Established`]. A refusal keeps its meaning and costs a handshake.
+///
+/// Over a connection the other side may call, whoever dialed. So for each call that comes over one which
+/// this node dialed it is asked whether the peer might have come by itself: [`Direction::Inbound`],
+/// [`Stage::Established`]. A refusal there ends the call and not the connection.
 pub trait ConnectionGater: fmt::Debug + Send + Sync + 'static {
     /// Whether the connection may exist.
     ///

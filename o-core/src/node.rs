@@ -20,8 +20,8 @@ pub trait Node: fmt::Debug + Send + Sync + 'static {
     async fn start(&self) -> Result<(), StartError>;
 
     /// Says goodbye, refuses new calls, waits for the running ones up to the drain time and cancels
-    /// the rest. When it returns, every task has ended and every socket is closed; so an agent that
-    /// blocks its thread without awaiting holds it up.
+    /// the rest. When it returns, every task has ended and every socket is closed, as far as its
+    /// transports can say; so an agent that blocks its thread without awaiting holds it up.
     ///
     /// # Errors
     /// The node has stopped all the same; the error says what did not go as it should.

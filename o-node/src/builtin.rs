@@ -1,4 +1,4 @@
-//! The methods that every agent has: `ping`, `describe`, `stats`.
+//! The methods that every agent has: `ping`, `describe`, `stats`, and those for measuring.
 
 use std::{
     collections::HashMap,
@@ -16,6 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    bench::Measured,
     hosting::{Agents, Hosted},
     peers::Peers,
 };
@@ -34,9 +35,9 @@ pub struct Stats {
     pub served: u64,
     /// Calls of its own methods that this agent answered with an error; of the node, all its agents.
     pub failed: u64,
-    /// Calls of `ping`, `describe` and `stats` that were answered here, this one included; of the
-    /// node, its own and those of all its agents. Who looks for agents makes such calls, so they say
-    /// little about what an agent does. Zero from a node that does not count them.
+    /// Calls of built-in methods that were answered here, this one included; of the node, its own and
+    /// those of all its agents. Who looks for agents or measures makes such calls, so they say little
+    /// about what an agent does. Zero from a node that does not count them.
     #[serde(default)]
     pub builtin: u64,
 }
@@ -55,6 +56,8 @@ pub(crate) struct BuiltIn {
     pub(crate) started: Instant,
     /// The newest record of each agent by name; as many as there are agents.
     pub(crate) records: Mutex<HashMap<String, SignedRecord>>,
+    /// Those for measuring.
+    pub(crate) measured: Arc<Measured>,
 }
 
 const NAMES: [(&str, &str); 3] = [
@@ -68,32 +71,37 @@ const NAMES: [(&str, &str); 3] = [
 
 impl BuiltIn {
     pub(crate) fn is_reserved(method: &str) -> bool {
-        NAMES.iter().any(|(name, _)| *name == method)
+        NAMES.iter().any(|(name, _)| *name == method) || Measured::is_reserved(method)
     }
 
-    pub(crate) fn methods() -> impl Iterator<Item = MethodSpec> {
-        NAMES.iter().map(|(name, description)| {
+    pub(crate) fn methods(&self) -> impl Iterator<Item = MethodSpec> {
+        let plain = NAMES.iter().map(|(name, description)| {
             let mut spec = MethodSpec::new(*name, Shape::Unary);
             spec.description = (*description).into();
             spec.idempotent = true;
             spec
-        })
+        });
+        plain.chain(self.measured.methods())
     }
 
     /// Answers a built-in method of an agent, or of the node itself.
-    pub(crate) fn call(
+    pub(crate) async fn call(
         &self,
         hosted: Option<&Hosted>,
-        call: &IncomingCall,
+        call: IncomingCall,
     ) -> Result<Reply, CallError> {
+        if Measured::is_reserved(&call.method) {
+            self.count(hosted);
+            // In a box: the future of every call has room for it.
+            return Box::pin(self.measured.clone().call(call)).await;
+        }
         if !call.shape.can_call(Shape::Unary) {
             return Err(CallError::WrongShape {
                 method: Shape::Unary,
                 call: call.shape,
             });
         }
-        let count = hosted.map_or(&self.answered, |hosted| &hosted.counts.builtin);
-        count.fetch_add(1, Ordering::Relaxed);
+        self.count(hosted);
         let encoding = call.body.encoding;
         let encoded = match (&*call.method, hosted) {
             ("ping", _) => return Ok(Reply::One(call.body.clone())),
@@ -112,9 +120,14 @@ impl BuiltIn {
         Ok(Reply::One(body))
     }
 
+    fn count(&self, hosted: Option<&Hosted>) {
+        let count = hosted.map_or(&self.answered, |hosted| &hosted.counts.builtin);
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn describe(&self, hosted: &Hosted) -> AgentDescription {
         let mut methods = hosted.methods();
-        methods.extend(Self::methods());
+        methods.extend(self.methods());
         let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
         let address = &hosted.hosting.address;
         let mut description = AgentDescription::new(address.clone(), &methods);

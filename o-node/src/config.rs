@@ -1,5 +1,6 @@
 //! Everything that can be set about a node, as data. A preset is a starting point.
 
+mod bench;
 mod check;
 mod times;
 
@@ -15,7 +16,7 @@ use o_protocol::SessionConfig;
 use o_transport::TransportConfig;
 use serde::{Deserialize, Serialize};
 
-pub use self::times::Times;
+pub use self::{bench::BenchConfig, times::Times};
 
 /// A starting point for a [`NodeConfig`]; every field can be changed afterwards.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +61,8 @@ pub struct NodeConfig {
     /// Multicast DNS.
     #[cfg(feature = "mdns")]
     pub mdns: MdnsConfig,
+    /// Measuring by others.
+    pub bench: BenchConfig,
     /// Searches.
     pub discovery: MergedConfig,
     /// Time-outs and limits of the node itself.
@@ -72,7 +75,7 @@ pub struct NodeConfig {
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct NodeDhtConfig {
-    /// Whether it is turned on. On in every preset but `memory`.
+    /// Whether it is turned on. On in every preset.
     pub enabled: bool,
     /// Its times and limits.
     pub table: DhtConfig,
@@ -136,6 +139,7 @@ impl NodeConfig {
             dht: NodeDhtConfig::default(),
             #[cfg(feature = "mdns")]
             mdns: MdnsConfig::default(),
+            bench: BenchConfig::default(),
             discovery: MergedConfig::default(),
             node: Times::default(),
         };
@@ -148,6 +152,8 @@ impl NodeConfig {
         config.listen.extend(listen.parse::<TransportAddr>().ok());
         // With four connections to a peer, one peer can take at most half of the calls served.
         config.session.max_calls = 512;
+        // Whoever may connect may measure, and that costs bandwidth.
+        config.bench.enabled = preset != Preset::Public;
         config.transport.memory.enabled = preset == Preset::Memory;
         config.transport.tcp.enabled = preset != Preset::Memory;
         #[cfg(feature = "kad")]

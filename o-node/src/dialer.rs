@@ -12,6 +12,7 @@ use o_pool::Dialer;
 use o_protocol::{Hello, Serve, SessionConfig, SessionEnd, Side, connect};
 
 use crate::{
+    dialed::Dialed,
     events::EventBus,
     link::{Fresh, Link},
     parting::Parting,
@@ -22,6 +23,7 @@ use crate::{
 
 /// What every connection outside the Swarm needs.
 pub(crate) struct Outside {
+    pub(crate) local: PeerId,
     pub(crate) transports: Vec<Arc<dyn Transport>>,
     pub(crate) gater: Arc<dyn ConnectionGater>,
     pub(crate) serve: Arc<dyn Serve>,
@@ -56,15 +58,16 @@ impl Outside {
             connection.remote(),
             connection.direction(),
         );
+        let serve = self.serve_for(peer, &remote, direction);
         let (session, driver) = connect(
             Parting::new(substream),
             side,
             self.session.clone(),
             (self.hello)(),
             Some(peer),
-            self.serve.clone(),
+            serve,
         );
-        let link = Link::new(session, peer, remote.clone(), direction);
+        let link = Link::new(session, self.local, peer, remote.clone(), direction);
         self.peers.add(link.clone());
         self.events.publish(Event::Connected {
             peer,
@@ -82,6 +85,24 @@ impl Outside {
             });
         });
         link
+    }
+
+    fn serve_for(
+        &self,
+        peer: PeerId,
+        remote: &TransportAddr,
+        direction: Direction,
+    ) -> Arc<dyn Serve> {
+        if direction == Direction::Inbound {
+            return self.serve.clone();
+        }
+        Arc::new(Dialed {
+            gater: self.gater.clone(),
+            peer,
+            remote: Some(remote.clone()),
+            relayed: remote.transport_label() == "relay",
+            serve: self.serve.clone(),
+        })
     }
 
     /// Our own policy does not want a peer that dialed.

@@ -366,13 +366,13 @@ impl Agent for Target {
             .hosted
             .as_ref()
             .map_or_else(Vec::new, |hosted| hosted.methods());
-        methods.extend(BuiltIn::methods());
+        methods.extend(self.builtin.methods());
         methods
     }
 
     async fn call(&self, call: IncomingCall) -> Result<o_core::Reply, CallError> {
         if BuiltIn::is_reserved(&call.method) {
-            return self.builtin.call(self.hosted.as_deref(), &call);
+            return self.builtin.call(self.hosted.as_deref(), call).await;
         }
         let Some(hosted) = &self.hosted else {
             return Err(CallError::UnknownMethod {

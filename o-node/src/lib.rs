@@ -5,9 +5,12 @@
 //! configured is data ([`NodeConfig`]); what is code goes through the [`NodeBuilder`].
 
 mod announce;
+mod bench;
 mod builder;
 mod builtin;
 mod config;
+mod deadlines;
+mod dialed;
 mod dialer;
 mod events;
 mod find;
@@ -42,9 +45,10 @@ pub use o_transport::{
 #[cfg(feature = "kad")]
 pub use crate::config::NodeDhtConfig;
 pub use crate::{
+    bench::{Bar, Bench, BenchError, Load, Samples},
     builder::NodeBuilder,
     builtin::Stats,
-    config::{LimitsConfig, NodeConfig, Preset, Times},
+    config::{BenchConfig, LimitsConfig, NodeConfig, Preset, Times},
     hosting::{HostError, Hosting},
-    node::{Node, PeerCaller},
+    node::{Latency, Node, PeerCaller, Throughput},
 };

@@ -20,17 +20,20 @@ pub(crate) struct Link {
     pub(crate) remote: Arc<TransportAddr>,
     pub(crate) direction: Direction,
     id: u64,
+    rank: u32,
 }
 
 impl Link {
     pub(crate) fn new(
         session: SessionHandle,
+        local: PeerId,
         peer: PeerId,
         remote: TransportAddr,
         direction: Direction,
     ) -> Self {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         Self {
+            rank: rank(local, peer, direction, &remote),
             session,
             peer,
             remote: Arc::new(remote),
@@ -49,6 +52,14 @@ impl Link {
         let status = self.session.status();
         matches!(status, SessionStatus::Closed(SessionEnd::Lost { .. }))
     }
+}
+
+/// Which of several connections to one peer is preferred: a direct one before a relayed one, and of
+/// two that both sides dialed at once the one that the lower peer id dialed. Both ends come to the same.
+fn rank(local: PeerId, peer: PeerId, direction: Direction, remote: &TransportAddr) -> u32 {
+    let dialer_is_lower = (local < peer) == (direction == Direction::Outbound);
+    let direct = remote.transport_label() != "relay";
+    u32::from(direct) * 2 + u32::from(dialer_is_lower)
 }
 
 /// A connection that was dialed for somebody. Dropped before it is kept, it closes: nobody waits for
@@ -89,6 +100,10 @@ impl o_pool::Link for Link {
 
     fn is_alive(&self) -> bool {
         self.session.is_open()
+    }
+
+    fn rank(&self) -> u32 {
+        self.rank
     }
 
     fn active_calls(&self) -> usize {

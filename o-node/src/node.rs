@@ -1,6 +1,7 @@
 //! The node: a cheap handle that hosts, finds, calls, starts and stops.
 
 mod calling;
+mod measuring;
 mod running;
 #[cfg(test)]
 mod tests;
@@ -19,8 +20,11 @@ use o_core::{
 };
 use o_transport::Keypair;
 
-pub use self::calling::PeerCaller;
 use self::running::Running;
+pub use self::{
+    calling::PeerCaller,
+    measuring::{Latency, Throughput},
+};
 use crate::{
     builder::NodeBuilder,
     config::{NodeConfig, Preset},

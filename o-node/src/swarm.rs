@@ -20,7 +20,8 @@ use std::{
 
 use futures::StreamExt;
 use libp2p::{
-    Swarm,
+    Multiaddr, Swarm,
+    multiaddr::Protocol,
     swarm::{SwarmEvent, dial_opts::DialOpts},
 };
 use o_core::{DenyReason, Direction, Event, Events};
@@ -148,18 +149,19 @@ impl SwarmTask {
     }
 
     fn dial(&mut self, dial: DialCommand) {
-        let addresses = dial
-            .addresses
-            .iter()
-            .filter_map(|address| to_multiaddr(address).ok());
+        let addresses = dial.addresses.iter();
+        let addresses = addresses.filter_map(|address| to_multiaddr(address).ok());
         let opts = match dial.peer {
             Some(peer) => {
                 let Ok(peer) = to_peer_id(&peer) else {
                     return dial.fail(o_core::DialError::NoAddresses { peer });
                 };
+                // As the behaviours name them: the Swarm would dial the two forms of one address both,
+                // and adds the peer's id by itself.
+                let bare = addresses.map(|address| without_peer(address, &peer));
                 DialOpts::peer_id(peer)
                     .condition(libp2p::swarm::dial_opts::PeerCondition::Always)
-                    .addresses(addresses.collect())
+                    .addresses(bare.collect())
                     .extend_addresses_through_behaviour()
                     .build()
             }
@@ -281,10 +283,14 @@ impl SwarmTask {
                 remote,
                 direction,
             } => {
-                let (Ok(peer), Ok(remote)) = (from_peer_id(&peer), from_multiaddr(&remote)) else {
+                let local = from_peer_id(self.parts.swarm.local_peer_id());
+                let (Ok(local), Ok(peer)) = (local, from_peer_id(&peer)) else {
                     return;
                 };
-                let link = Link::new(session, peer, remote, direction);
+                let Ok(remote) = from_multiaddr(&remote) else {
+                    return;
+                };
+                let link = Link::new(session, local, peer, remote, direction);
                 self.links.insert(connection, link.clone());
                 self.peers.add(link.clone());
                 let address = (*link.remote).clone();
@@ -328,6 +334,21 @@ impl SwarmTask {
             });
         }
     }
+}
+
+impl Drop for SwarmTask {
+    /// Here and not at the end of [`SwarmTask::run`], which a node that stops may cut short.
+    fn drop(&mut self) {
+        self.listens.close(&mut self.parts.swarm);
+    }
+}
+
+/// An address without this peer's id at its end.
+fn without_peer(mut address: Multiaddr, peer: &libp2p::PeerId) -> Multiaddr {
+    if address.iter().last() == Some(Protocol::P2p(*peer)) {
+        address.pop();
+    }
+    address
 }
 
 fn denied_reason(cause: Option<&libp2p::swarm::ConnectionDenied>) -> Option<DenyReason> {

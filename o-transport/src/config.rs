@@ -179,26 +179,47 @@ pub enum Security {
     Tls,
 }
 
-/// Substreams over one byte stream.
+/// Substreams over one byte stream, by yamux.
 ///
-/// The receive windows cannot be set: libp2p's wrapper of yamux keeps them to itself. A substream
-/// starts with 256 KiB and grows with what the path can carry, and **all substreams of one
-/// connection together may grow to 1 GiB**, which is what a hostile peer can make this node buffer.
-/// `max_streams` does not lower that. Until this crate has a wrapper of its own, only a limit on
-/// connections does.
+/// A substream may always send 256 KiB that nobody has read: yamux fixes that. While its reader
+/// keeps up, that window doubles until it fits the path. What a peer can make this node buffer on a
+/// connection is `receive_window`, and up to 1 MiB for the frame that is being read.
+///
+/// Our own protocols have about 70 substreams open at once at the most: two for calls, 32 each way
+/// for the DHT, a few for identify and ping. `max_streams` leaves room for as many of an
+/// application's own: 128 × 256 KiB = 32 MiB. The other 16 MiB of the default are for windows that
+/// grow, enough for 160 MB/s to one reader 100 ms away. Calls never need more: a session has limits
+/// of its own below that.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct YamuxConfig {
     /// The most substreams of a connection, opened from either end. A substream more **ends the
     /// whole connection**, so that whoever opens substreams must count below it. 64 to 1024,
-    /// default 512.
+    /// default 128.
     pub max_streams: usize,
+    /// Bytes that may arrive unread on a connection, on all its substreams together: 256 KiB for
+    /// each of `max_streams`, and what is over is for the windows of busy ones to grow. Without any
+    /// over, a substream brings no more than 256 KiB in a round trip. 256 KiB × `max_streams` to
+    /// 1 GiB, default 48 MiB.
+    pub receive_window: usize,
+    /// The longest body of a frame that is sent, in bytes. Longer ones have less overhead, and
+    /// another substream's frame waits longer behind each. 1 KiB to 256 KiB, default 16 KiB.
+    pub split_send_size: usize,
+}
+
+impl YamuxConfig {
+    /// The window that every substream has from the start, in bytes. Fixed by yamux.
+    pub const INITIAL_WINDOW: usize = 256 << 10;
 }
 
 impl Default for YamuxConfig {
     fn default() -> Self {
-        Self { max_streams: 512 }
+        Self {
+            max_streams: 128,
+            receive_window: 48 << 20,
+            split_send_size: 16 << 10,
+        }
     }
 }
 
@@ -216,7 +237,16 @@ impl TransportConfig {
         within("tcp.backlog", self.tcp.backlog, 1..=65_535)?;
         let frames = 128 << 10..=16 << 20;
         within("websocket.max_frame", self.websocket.max_frame, frames)?;
-        within("yamux.max_streams", self.yamux.max_streams, 64..=1024)?;
+        let yamux = &self.yamux;
+        within("yamux.max_streams", yamux.max_streams, 64..=1024)?;
+        let least = YamuxConfig::INITIAL_WINDOW * yamux.max_streams;
+        within(
+            "yamux.receive_window",
+            yamux.receive_window,
+            least..=1 << 30,
+        )?;
+        let split = 1 << 10..=YamuxConfig::INITIAL_WINDOW;
+        within("yamux.split_send_size", yamux.split_send_size, split)?;
 
         let quic = &self.quic;
         let idle = seconds(1)..=seconds(600);

@@ -9,7 +9,7 @@
 //! | what is turned on, with which limits | `config.rs` |
 //! | the one list of what is compiled in | `registry.rs` |
 //! | how the parts are joined; the check of the expected peer | `stack.rs` |
-//! | from raw bytes to a proved peer and substreams | `upgrade.rs`, `security.rs`, `yamux.rs` |
+//! | from raw bytes to a proved peer and substreams | `upgrade.rs`, `security.rs`, `muxer.rs` |
 //! | one transport or handshake | `tcp.rs`, `quic.rs`, `websocket.rs`, `memory.rs`, `dns.rs`, `noise.rs`, `tls.rs` |
 //! | keys from a seed, a file, or for this run only | `identity.rs` |
 //! | signing and checking for a purpose | `envelope.rs` |
@@ -35,6 +35,7 @@ mod envelope;
 mod error;
 mod identity;
 mod memory;
+mod muxer;
 #[cfg(feature = "noise")]
 mod noise;
 mod probe;
@@ -50,7 +51,6 @@ mod tls;
 mod upgrade;
 #[cfg(feature = "websocket")]
 mod websocket;
-mod yamux;
 
 pub use crate::{
     causes::{find_cause, flatten_error, io_error_kind},
@@ -64,6 +64,7 @@ pub use crate::{
     identity::{
         Identity, IdentityConfig, KeyDecodeError, KeyError, KeyFile, KeySource, Keypair, Seed,
     },
+    muxer::MuxerError,
     probe::probe_fixed_port,
     stack::{BoxedTransport, ProvedMuxer, build_transport, unsupported_reason},
     upgrade::upgrade,

@@ -7,8 +7,8 @@ use libp2p::core::{Transport, upgrade::Version};
 
 use crate::{
     BoxedTransport, BuildError, Keypair, TransportConfig,
+    muxer::Yamux,
     security::{RawStream, Selector},
-    yamux,
 };
 
 /// Adds the configured handshakes, yamux and the timeout to a transport of raw bytes.
@@ -38,7 +38,7 @@ where
         // Lazy: with one handshake to choose from, the choice costs no round trip.
         .upgrade(Version::V1Lazy)
         .authenticate(handshakes)
-        .multiplex(yamux::build(&config.yamux))
+        .multiplex(Yamux::new(&config.yamux))
         .timeout(config.connect_timeout)
         .boxed())
 }

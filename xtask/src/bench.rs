@@ -1,31 +1,98 @@
-//! `bench`: runs every benchmark and compares with the saved figures.
+//! `bench`: the node beside its peers, instructions per call, and the micro-benchmarks.
+
+mod chart;
+mod contenders;
+mod document;
+mod figures;
+mod instructions;
+mod machine;
+mod micro;
+mod report;
+mod run;
+mod targets;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
 
 use xshell::{Shell, cmd};
 
-use crate::{step::Outcome, workspace};
+use crate::{
+    flags, fmt,
+    step::{Outcome, say},
+    workspace,
+};
 
-/// The name of the saved figures.
-const BASELINE: &str = "saved";
+/// The package of the programs; a workspace of its own.
+const MANIFEST: &str = "bench/Cargo.toml";
+/// What is written.
+const DOCUMENT: &str = "docs/performance.md";
+const CHART: &str = "docs/performance.svg";
 
-/// Runs the benchmarks; with `save` their figures become what later runs are compared with.
-pub(crate) fn run(sh: &Shell, save: bool) -> anyhow::Result<Outcome> {
-    let how = if save {
-        "--save-baseline"
-    } else {
-        "--baseline-lenient"
-    };
-    let mut ran = false;
-    for package in workspace::packages(sh)? {
-        let name = &package.name;
-        // One by one: the harness of a library's unit tests does not know these arguments.
-        for bench in &package.benches {
-            cmd!(sh, "cargo bench --locked --package {name} --all-features --bench {bench} -- {how} {BASELINE}").run()?;
-            ran = true;
-        }
+/// Runs what was asked for; without a word, the comparison and the instruction counts, into docs/performance.md.
+pub(crate) fn run(sh: &Shell, flags: &flags::Bench) -> anyhow::Result<Outcome> {
+    if flags.check {
+        return check(sh);
     }
-    Ok(if ran {
-        Outcome::Done
-    } else {
-        Outcome::Skipped("no package has a benchmark".to_owned())
-    })
+    if flags.micro || flags.save {
+        return micro::run(sh, flags.save);
+    }
+    build(sh)?;
+    if flags.instructions {
+        return instructions::run(sh);
+    }
+    let plan = if flags.quick { run::QUICK } else { run::FULL };
+    let measured = run::run(sh, &plan)?;
+    let section = report::section(&measured);
+    let chart = chart::draw(&measured.figures);
+    if flags.quick {
+        say(&section);
+        sh.write_file(target_dir()?.join("performance.svg"), chart)?;
+        return Ok(Outcome::Done);
+    }
+    document::replace(sh, "measured", &section)?;
+    sh.write_file(CHART, chart)?;
+    say(&format!("written: {DOCUMENT}, {CHART}"));
+    instructions::run(sh)
+}
+
+/// Where the programs are built: not among the others, whose features differ.
+fn target_dir() -> anyhow::Result<PathBuf> {
+    match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(directory) => Ok(directory.into()),
+        None => Ok(workspace::root()?.join("target/bench")),
+    }
+}
+
+fn build(sh: &Shell) -> anyhow::Result<()> {
+    let target = target_dir()?;
+    // Not `--locked`: the lock file follows the dependencies of the other workspace; `--check` says when it does not.
+    cmd!(
+        sh,
+        "cargo build --release --manifest-path {MANIFEST} --target-dir {target}"
+    )
+    .run()?;
+    Ok(())
+}
+
+/// What `fmt`, `clippy` and `test` do for the other packages.
+fn check(sh: &Shell) -> anyhow::Result<Outcome> {
+    let target = target_dir()?;
+    let options = fmt::OPTIONS;
+    let package = ["--locked", "--manifest-path", MANIFEST, "--target-dir"];
+    cmd!(
+        sh,
+        "cargo fmt --manifest-path {MANIFEST} -- --check --config {options}"
+    )
+    .run()?;
+    for features in [["--no-default-features"].as_slice(), &[]] {
+        cmd!(
+            sh,
+            "cargo clippy --release --all-targets {features...} {package...} {target} -- -D warnings"
+        )
+        .run()?;
+    }
+    cmd!(sh, "cargo test --release {package...} {target}").run()?;
+    Ok(Outcome::Done)
 }

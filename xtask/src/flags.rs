@@ -46,10 +46,18 @@ xflags::xflags! {
         cmd msrv {}
         /// Measure coverage and hold the floors.
         cmd coverage {}
-        /// Run the benchmarks.
+        /// Run the node beside its peers and write docs/performance.md.
         cmd bench {
-            /// Save the figures as the baseline to compare with.
+            /// One short round, printed, not written.
+            optional --quick
+            /// Only count instructions per call.
+            optional --instructions
+            /// Run the packages' own benchmarks instead, compared with the saved figures.
+            optional --micro
+            /// The same, and save the figures as what to compare with.
             optional --save
+            /// Only format-check, lint and test the package bench.
+            optional --check
         }
         /// Replay and run the fuzz targets.
         cmd fuzz-smoke {

@@ -5,7 +5,7 @@ use xshell::{Shell, cmd};
 use crate::step::Outcome;
 
 /// The options are unstable, which is why they are not in rustfmt.toml: a plain `cargo fmt` would warn about them.
-const OPTIONS: &str =
+pub(crate) const OPTIONS: &str =
     "unstable_features=true,imports_granularity=Crate,group_imports=StdExternalCrate";
 
 /// Formats the workspace, or checks that it is formatted.

@@ -96,8 +96,8 @@ const COMMANDS: &[Command] = &[
     ),
     manual(
         "bench",
-        "[--save]",
-        "benchmarks, compared with the saved figures",
+        "[--quick|--micro]",
+        "the node beside its peers, into docs/performance.md; --instructions, --micro [--save], --check",
     ),
     manual(
         "fuzz-smoke",

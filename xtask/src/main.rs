@@ -63,7 +63,7 @@ fn run(flags: flags::Xtask) -> anyhow::Result<()> {
         XtaskCmd::Unused(_) => unused::run(&sh),
         XtaskCmd::Msrv(_) => msrv::run(&sh),
         XtaskCmd::Coverage(_) => coverage::run(&sh),
-        XtaskCmd::Bench(flags) => bench::run(&sh, flags.save),
+        XtaskCmd::Bench(flags) => bench::run(&sh, &flags),
         XtaskCmd::FuzzSmoke(flags) => fuzz_smoke::run(&sh, flags.seconds),
         XtaskCmd::Ci(flags) => ci::run(&sh, flags.fast, strict),
         XtaskCmd::Interop(_) => interop::run(&sh),

@@ -24,10 +24,15 @@ pub(crate) const BOOTSTRAP: usize = 3;
 /// How long after a change an error is explained by it.
 const UNSETTLED: Duration = Duration::from_secs(5);
 
+/// The next port of the memory transport: no two nodes of this process have the same one.
+static PORT: AtomicU64 = AtomicU64::new(41_000);
+
 /// What is known of one node.
 struct Member {
     name: Address,
     keypair: Keypair,
+    /// The same after each start, as with a node that others know.
+    listen: TransportAddr,
     node: Mutex<Option<Node>>,
     /// When it last was started or stopped.
     changed: Mutex<Instant>,
@@ -67,6 +72,7 @@ impl Fleet {
         for index in 0..config.nodes {
             members.push(Member {
                 name: format!("o://soak/node-{index}").parse()?,
+                listen: format!("/memory/{}", PORT.fetch_add(1, Ordering::Relaxed)).parse()?,
                 keypair: Keypair::from_seed(&format!("soak {} {index}", config.seed)),
                 node: Mutex::default(),
                 changed: Mutex::new(Instant::now()),
@@ -109,8 +115,6 @@ impl Fleet {
 
     fn build(&self, index: usize) -> anyhow::Result<Node> {
         let member = &self.members[index];
-        // A node listens at another address after each start: libp2p's memory transport does not
-        // give up the port of a listener that is dropped.
         let bootstrap: Vec<TransportAddr> = (0..self.len())
             .filter_map(|other| self.node(other))
             .take(BOOTSTRAP)
@@ -130,6 +134,7 @@ impl Fleet {
                 pool.backoff_max = Duration::from_secs(1);
             })
             .configure(|config| {
+                config.listen = vec![member.listen.clone()];
                 config.bootstrap = bootstrap;
                 config.node.drain = Duration::from_secs(1);
             });

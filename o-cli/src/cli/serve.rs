@@ -26,11 +26,12 @@ O_METHOD, O_PEER, O_CALL_ID, O_DEADLINE_MS and TRACEPARENT in its environment, a
 nobody waits for it any more, SIGKILL 2 s later.
 
 Without --method the built-in echo agent is served: `echo` answers with its parameters, `count`
-streams numbers. Every agent also has `ping`, `describe` and `stats`.
+streams numbers. Every agent also has `ping`, `describe`, `stats` and, but for the
+preset public, what `o bench` measures with: node.bench.enabled = false turns that off.
 
 With --parent, only the parent, children and the leader may connect; others are refused. To let
 somebody in, name the peer with --allow, or everybody with --gate open; its own children too have to
-be named with --allow. Whom it dialed itself may call it over that connection.
+be named with --allow. Whom it dialed itself may answer, not call.
 
 Ctrl-C or SIGTERM ends it: running calls get a few seconds, then it exits with status 0; a second
 Ctrl-C, half a second later or more, ends it at once.")]

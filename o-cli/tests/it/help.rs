@@ -12,6 +12,7 @@ async fn every_command_explains_itself_with_examples() {
         &["find"],
         &["describe"],
         &["ping"],
+        &["bench"],
         &["id"],
         &["demo"],
         &["completions"],
@@ -35,6 +36,7 @@ async fn every_command_explains_itself_with_examples() {
         "find",
         "describe",
         "ping",
+        "bench",
         "id",
         "config",
         "demo",
@@ -48,7 +50,7 @@ async fn every_command_explains_itself_with_examples() {
 #[tokio::test]
 async fn the_network_flags_are_the_same_everywhere() {
     let user = User::new();
-    for command in ["call", "find", "describe", "ping"] {
+    for command in ["call", "find", "describe", "ping", "bench"] {
         let help = user.run(&[command, "--help"]).await.ok();
         for flag in [
             "--peer",

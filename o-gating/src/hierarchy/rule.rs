@@ -23,8 +23,8 @@ pub struct HierarchyRule {
     /// Whom we may dial. Default: everybody.
     ///
     /// A dial is this node's own decision, and discovery, relays and calls to agents elsewhere in
-    /// the network need it. Note that a connection carries calls both ways: whom a node dials may
-    /// call it over that connection. [`strict`](Self::strict) closes that door.
+    /// the network need it. A connection carries calls both ways, so a node asks `inbound` about each
+    /// call that comes over one which it dialed.
     pub outbound: RelationSet,
     /// Whether everybody may connect, both ways, while neither parent nor leader is set.
     /// Default: true.

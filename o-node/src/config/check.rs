@@ -10,6 +10,8 @@ use super::NodeConfig;
 const MAX_AGENT: usize = 128;
 /// Most bootstrap peers: each is kept connected, and the pool protects at least as many.
 const MAX_BOOTSTRAP: usize = 64;
+/// Longest that one measurement may be allowed to take.
+const MAX_BENCH: Duration = Duration::from_secs(3600);
 /// Most places of a queue: they are set aside when the node starts.
 const MAX_QUEUE: usize = 1_000_000;
 
@@ -58,6 +60,7 @@ impl NodeConfig {
         }
         let times = [
             ("call_timeout", node.call_timeout),
+            ("deadline_check", node.deadline_check),
             ("dial_timeout", node.dial_timeout),
             ("start_timeout", node.start_timeout),
             ("confirm_timeout", node.confirm_timeout),
@@ -69,7 +72,11 @@ impl NodeConfig {
             ("refuse_timeout", node.refuse_timeout),
             ("idle_timeout", node.idle_timeout),
             ("ping_interval", node.ping_interval),
+            ("max_time", self.bench.max_time),
         ];
+        if self.bench.max_time > MAX_BENCH {
+            return bad("`max_time` must be at most 1 h");
+        }
         match times.into_iter().find(|(_, time)| time.is_zero()) {
             Some((field, _)) => bad(format!("`{field}` must not be zero")),
             None => Ok(()),
@@ -133,7 +140,10 @@ mod tests {
             (reason(|c| c.limits.max_refusing = 0), "`max_refusing`"),
             (reason(|c| c.limits.max_per_peer = 0), "`max_per_peer`"),
             (reason(|c| c.node.announce_retry = zero), "`announce_retry`"),
+            (reason(|c| c.node.deadline_check = zero), "`deadline_check`"),
             (reason(|c| c.node.idle_timeout = zero), "`idle_timeout`"),
+            (reason(|c| c.bench.max_time = zero), "`max_time`"),
+            (reason(|c| c.bench.max_time = Duration::MAX), "`max_time`"),
             (reason(|c| c.node.refuse_timeout = zero), "`refuse_timeout`"),
             (reason(|c| c.session.linger = zero), "session: `linger`"),
             (reason(|c| c.session.max_calls = 0), "session: `max_calls`"),

@@ -12,6 +12,10 @@ pub struct Times {
     /// How long a call may take that answers with one value and names no deadline. Default 30 s.
     #[serde(with = "humantime_serde")]
     pub call_timeout: Duration,
+    /// How often calls whose deadline has passed are ended on connections whose own task is late: so
+    /// much later than its deadline a call may end at most. Default 250 ms.
+    #[serde(with = "humantime_serde")]
+    pub deadline_check: Duration,
     /// How long a dial may take in all, up to the other side's HELLO. Default 15 s.
     #[serde(with = "humantime_serde")]
     pub dial_timeout: Duration,
@@ -84,6 +88,7 @@ impl Default for Times {
     fn default() -> Self {
         Self {
             call_timeout: Duration::from_secs(30),
+            deadline_check: Duration::from_millis(250),
             dial_timeout: Duration::from_secs(15),
             start_timeout: Duration::from_secs(10),
             drain: Duration::from_secs(5),

@@ -274,10 +274,12 @@ impl Running {
         }
     }
 
-    /// Calls over one connection. With an error that came before anything ran there, gives the call
-    /// back where it can be made again.
+    /// Calls over one connection. With an error that came before anything ran there, or whatever came
+    /// of a lost connection where the caller says by a key that twice is as good as once, gives the
+    /// call back where it can be made again.
     async fn call_link(&self, link: &Link, call: OutgoingCall, target: &Address) -> Outcome {
         let again = copy(&call);
+        let idempotent = call.terms.idempotency_key.is_some();
         link.session.call(call).await.map_err(|error| match error {
             // The peer no longer hosts the name: another may answer to it.
             CallError::NotFound { .. } => {
@@ -287,6 +289,12 @@ impl Running {
             // It was leaving before it took the call. A method's own error of this kind, on a
             // session that goes on, is an answer.
             CallError::ShuttingDown if !link.session.is_open() => {
+                self.resolver.cache.forget(target);
+                (error, again)
+            }
+            CallError::ConnectionLost { .. } | CallError::Refused { certain: false, .. }
+                if idempotent =>
+            {
                 self.resolver.cache.forget(target);
                 (error, again)
             }
@@ -383,7 +391,10 @@ impl Caller for PeerCaller {
         if self.peer == self.node.peer_id() {
             return running.call_here(call, until).await;
         }
-        let link = match running.peers.get(&self.peer) {
+        let pooled = running.pool.existing(&self.peer);
+        let pooled = pooled.map(|lease| (*lease).clone());
+        // One that has just come up is known to the node a moment before it is in the pool.
+        let link = match pooled.or_else(|| running.peers.get(&self.peer)) {
             Some(link) => link,
             None => {
                 let source = Source::Connected;

@@ -26,6 +26,7 @@ use super::Inner;
 use crate::{
     announce::Announcer,
     config::NodeConfig,
+    deadlines,
     dialer::{NodeDialer, Outside},
     events::EventBus,
     find::Finder,
@@ -150,6 +151,8 @@ impl Running {
         Pending(task): Pending,
     ) -> Result<(), StartError> {
         self.tasks.spawn("swarm", task.run());
+        let keeping = deadlines::keep(self.peers.clone(), config.node.deadline_check);
+        self.tasks.spawn("deadlines", keeping);
         for address in &config.listen {
             let failed = |source| StartError::Listen {
                 address: address.clone(),
@@ -247,8 +250,11 @@ async fn stay_connected(
     loop {
         match pool.acquire(peer, std::slice::from_ref(&address)).await {
             Ok(lease) => {
+                // Protected, not leased: of two connections that both sides dialed one may go.
+                let session = lease.session.clone();
+                drop(lease);
                 warned = false;
-                lease.session.closed().await;
+                session.closed().await;
                 tracing::debug!(%peer, "bootstrap peer lost");
             }
             Err(AcquireError::Closed) => return,

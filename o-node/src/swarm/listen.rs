@@ -1,6 +1,9 @@
 //! Where the node listens.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use libp2p::{
     Swarm,
@@ -24,6 +27,8 @@ pub(crate) struct Listens {
     peer: PeerId,
     addresses: Arc<ListenAddresses>,
     waiting: HashMap<ListenerId, ListenCommand>,
+    /// All that have not closed.
+    open: HashSet<ListenerId>,
 }
 
 impl Listens {
@@ -32,6 +37,7 @@ impl Listens {
             peer,
             addresses,
             waiting: HashMap::new(),
+            open: HashSet::new(),
         }
     }
 
@@ -50,6 +56,7 @@ impl Listens {
         };
         match swarm.listen_on(address) {
             Ok(id) => {
+                self.open.insert(id);
                 self.waiting.insert(id, listen);
             }
             Err(libp2p::TransportError::MultiaddrNotSupported(address)) => {
@@ -59,6 +66,14 @@ impl Listens {
             Err(libp2p::TransportError::Other(error)) => {
                 let _ = listen.reply.send(Err(listen_error(error)));
             }
+        }
+    }
+
+    /// Closes every listener. To drop a Swarm is not enough: a port of the memory transport stays
+    /// taken until its listener is removed.
+    pub(super) fn close<B: NetworkBehaviour>(&mut self, swarm: &mut Swarm<B>) {
+        for id in self.open.drain() {
+            swarm.remove_listener(id);
         }
     }
 
@@ -102,6 +117,7 @@ impl Listens {
                 reason,
                 ..
             } => {
+                self.open.remove(&listener_id);
                 if let (Some(listen), Err(error)) = (self.waiting(listener_id), reason) {
                     let _ = listen.reply.send(Err(listen_error(error)));
                 }

@@ -6,8 +6,9 @@ use std::{
 };
 
 use o_address::{PeerId, TransportAddr};
-use o_core::Node as _;
-use o_node::{BlockList, Keypair, Node, NodeConfig};
+use o_core::{CallContext, Node as _};
+use o_node::{BlockList, Hosting, Keypair, Methods, Node, NodeConfig};
+use o_protocol::Call;
 use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader, Lines},
@@ -15,7 +16,7 @@ use tokio::{
 };
 
 use crate::{
-    support::{soon, start},
+    support::{address, soon, start},
     worker::Worker,
 };
 
@@ -32,6 +33,8 @@ pub(crate) struct Plan {
     /// A worker of its own at each address.
     pub(crate) host: Vec<String>,
     pub(crate) block: Vec<PeerId>,
+    /// Where an agent is whose `pass` calls another, on behalf of its caller.
+    pub(crate) relay: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -49,6 +52,7 @@ impl Plan {
             seed: None,
             host,
             block: Vec::new(),
+            relay: None,
         }
     }
 
@@ -154,5 +158,22 @@ async fn run(plan: Plan) -> Node {
     for address in &plan.host {
         builder = builder.host(Worker::new().at(address));
     }
-    start(builder).await
+    let node = start(builder).await;
+    if let Some(at) = &plan.relay {
+        node.host(relay(at, node.clone())).unwrap();
+    }
+    node
+}
+
+/// An agent whose `pass` calls a method that takes nothing, and answers what that answers.
+fn relay(at: &str, node: Node) -> Hosting {
+    let pass = move |context: CallContext, (target, method): (String, String)| {
+        let node = node.clone();
+        async move {
+            let call = Call::to(address(&target), method).params(());
+            let call = call.on_behalf_of(&context);
+            call.send::<serde_json::Value>(&node).await
+        }
+    };
+    Hosting::new(address(at), Methods::new().unary("pass", pass))
 }

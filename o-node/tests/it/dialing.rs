@@ -318,6 +318,69 @@ async fn a_call_keeps_its_connection_from_being_idle() {
 }
 
 #[tokio::test]
+async fn an_address_that_the_table_knows_too_is_dialed_once() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let peer = Keypair::generate().peer_id();
+    let silent: TransportAddr = format!("/ip4/127.0.0.1/tcp/{port}/p2p/{peer}")
+        .parse()
+        .unwrap();
+    // The table learns the address of a bootstrap peer, without the peer's id at its end.
+    let client = start(local().client().configure(|config| {
+        config.bootstrap = vec![silent.clone()];
+    }))
+    .await;
+    let mut accepted = vec![soon(listener.accept()).await.unwrap()];
+    // Long enough for a second connect of the same dial, which comes with the first.
+    let more = async {
+        loop {
+            accepted.push(listener.accept().await.unwrap());
+        }
+    };
+    let _ = tokio::time::timeout(Duration::from_millis(500), more).await;
+    assert_eq!(accepted.len(), 1);
+    stop([client]).await;
+}
+
+#[tokio::test]
+async fn of_two_connections_dialed_at_once_both_ends_keep_the_same() {
+    let (one_works, two_works) = (crate::worker::Worker::new(), crate::worker::Worker::new());
+    let restless = |builder: o_node::NodeBuilder| {
+        builder.pool(|pool| {
+            pool.idle_timeout = Duration::from_millis(200);
+            pool.poll_interval = Duration::from_millis(20);
+        })
+    };
+    let one = start(restless(quiet().host(one_works.at("o://one/worker")))).await;
+    let two = start(restless(quiet().host(two_works.at("o://two/worker")))).await;
+    soon(futures::future::join(
+        connect(&one, &two),
+        connect(&two, &one),
+    ))
+    .await;
+    let connections = |count| {
+        let both = [&one, &two].map(|node| node.pool_stats().unwrap().connections);
+        both == [count, count]
+    };
+    until("two connections", || connections(2)).await;
+    let (to_two, to_one) = (address("o://two/worker"), address("o://one/worker"));
+    let there = one.call_typed::<String>(&to_two, "gate", "there");
+    let back = two.call_typed::<String>(&to_one, "gate", "back");
+    let open = async {
+        one_works.wait_running(1).await;
+        two_works.wait_running(1).await;
+        // Both calls run on the one that both prefer, so the other one is idle.
+        until("one connection", || connections(1)).await;
+        one_works.open();
+        two_works.open();
+    };
+    let (there, back, ()) = soon(futures::future::join3(there, back, open)).await;
+    assert_eq!(there.as_deref(), Ok("there"));
+    assert_eq!(back.as_deref(), Ok("back"));
+    stop([one, two]).await;
+}
+
+#[tokio::test]
 async fn names_are_resolved_where_dns_is_compiled_in_and_on() {
     let server = start(quiet()).await;
     let port = only_address(&server)

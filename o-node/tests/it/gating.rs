@@ -139,19 +139,44 @@ async fn a_child_takes_its_parent_its_children_and_the_leader_only() {
     }
     let expected = "the peer is neither parent, child nor leader";
     assert_eq!(refused(&stranger, &member).await, expected);
-    // It may dial whom it likes, and is called back over that connection.
+    // It may dial whom it likes.
     connect(&member, &stranger).await;
-    let back = address("o://math/adder").pinned(member.peer_id());
-    assert_eq!(
-        soon(stranger.call_typed::<i64>(&back, "add", &(1, 2))).await,
-        Ok(3)
-    );
     // A new child is taken as soon as its parent says so.
     let late = node().await;
     assert_eq!(refused(&late, &member).await, expected);
     gater.add_child(late.peer_id()).unwrap();
     connect(&late, &member).await;
     stop([member, leader, parent, child, stranger, late]).await;
+}
+
+#[tokio::test]
+async fn whom_a_child_dials_may_answer_and_not_call() {
+    let gater = HierarchyGater::default();
+    gater.set_parent(Some(o_node::Keypair::generate().peer_id()));
+    let child = quiet().host(adder("o://child/adder")).gater(gater.clone());
+    let child = start(child).await;
+    let stranger = start(quiet().host(adder("o://stranger/adder"))).await;
+    connect(&child, &stranger).await;
+
+    let sum = child.ask::<i64>("o://stranger/adder", "add", (1, 2));
+    assert_eq!(soon(sum).await, Ok(3));
+    let back = || stranger.ask::<i64>("o://child/adder", "add", (1, 2));
+    let refused = soon(back()).await.unwrap_err();
+    let CallError::Refused {
+        peer,
+        reason,
+        certain: true,
+    } = &refused
+    else {
+        panic!("{refused:?}")
+    };
+    assert_eq!(*peer, Some(child.peer_id()));
+    assert_eq!(*reason, DenyReason::NotRelated.to_string());
+
+    // The connection goes on, and an edit counts at once.
+    gater.add_child(stranger.peer_id()).unwrap();
+    assert_eq!(soon(back()).await, Ok(3));
+    stop([child, stranger]).await;
 }
 
 #[tokio::test]

@@ -45,7 +45,14 @@ fn what_cannot_be_hosted_says_why() {
         Err(HostError::Reserved { address: pinned })
     );
 
-    for name in ["ping", "describe", "stats", "", &"m".repeat(129)] {
+    for name in [
+        "ping",
+        "describe",
+        "stats",
+        "bench.echo",
+        "",
+        &"m".repeat(129),
+    ] {
         let error = node.host(with_method(name)).unwrap_err();
         assert!(
             matches!(&error, HostError::BadMethod { method, .. } if method == name),

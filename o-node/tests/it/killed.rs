@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use futures::StreamExt as _;
 use o_core::CallError;
 use o_node::{CallerExt as _, Node};
+use o_protocol::Call;
 
 use crate::{
     child::{Plan, Process},
-    support::{Ask as _, Watch, address, local, soon, start, stop, within},
+    support::{Ask as _, Watch, address, connect, local, soon, start, stop, within},
 };
 
 const WORKER: &str = "o://far/worker";
@@ -81,6 +82,39 @@ async fn a_call_learns_at_once_that_its_peer_was_killed() {
     assert_eq!(echo, "back");
     stop([node]).await;
     child.stop().await;
+}
+
+#[tokio::test]
+async fn only_a_call_with_an_idempotency_key_is_made_again_when_its_peer_was_killed() {
+    for key in [None, Some("order 17")] {
+        let (_, child, node) = pair("killed beside another").await;
+        let other = crate::worker::Worker::new();
+        other.open();
+        let second = start(local().host(other.at(WORKER))).await;
+        connect(&node, &second).await;
+        let mut call = Call::to(address(WORKER), "gate").params("text");
+        if let Some(key) = key {
+            call = call.idempotency_key(key);
+        }
+        let gate = call.send::<String>(&node);
+        let there = node.peer(child.peer);
+        let kill = async {
+            Call::to(address(WORKER), "wait_running")
+                .params(1)
+                .send::<()>(&there)
+                .await
+                .unwrap();
+            child.kill().await;
+        };
+        let (answer, ()) = within(AT_ONCE, futures::future::join(gate, kill)).await;
+        if key.is_some() {
+            assert_eq!(answer.as_deref(), Ok("text"));
+        } else {
+            let lost = matches!(answer, Err(CallError::ConnectionLost { .. }));
+            assert!(lost, "{answer:?}");
+        }
+        stop([node, second]).await;
+    }
 }
 
 #[tokio::test]

@@ -423,3 +423,33 @@ async fn events_end_with_the_node() {
     let starts = |event: &&Result<Event, _>| **event == Ok(Event::State(NodeState::Starting));
     assert_eq!(told.iter().filter(starts).count(), 1);
 }
+
+#[tokio::test]
+async fn a_fixed_memory_port_is_free_as_soon_as_stop_returns() {
+    let port = "/memory/7203685477".parse::<o_address::TransportAddr>();
+    let port = port.unwrap();
+    let server = memory()
+        .host(adder("o://math/adder"))
+        .configure(|config| config.listen = vec![port.clone()]);
+    let server = server.build().unwrap();
+    let other = memory().configure(|config| config.listen = vec![port.clone()]);
+    let other = other.build().unwrap();
+    for _ in 0..3 {
+        soon(server.start()).await.unwrap();
+        assert!(soon(other.start()).await.is_err(), "the port is taken");
+        let client = start(memory().client()).await;
+        connect(&client, &server).await;
+        let sum = client.ask::<i64>("o://math/adder", "add", (2, 3));
+        assert_eq!(soon(sum).await, Ok(5));
+        stop([server.clone(), client]).await;
+    }
+    // One that was only dropped leaves nothing behind either.
+    soon(server.start()).await.unwrap();
+    drop(server);
+    let mut again = soon(other.start()).await;
+    while again.is_err() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        again = soon(other.start()).await;
+    }
+    stop([other]).await;
+}

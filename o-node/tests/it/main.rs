@@ -8,6 +8,7 @@
 
 mod announcing;
 mod calls;
+mod chain;
 mod child;
 mod config;
 mod conformance;
@@ -23,10 +24,13 @@ mod interop;
 mod killed;
 mod life;
 mod load;
+mod measuring;
 mod processes;
 mod raw_peer;
 mod resolving;
 mod sockets;
 mod spans;
+mod starved;
+mod storm;
 mod support;
 mod worker;

@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Instant,
 };
 
 use async_trait::async_trait;
@@ -114,6 +115,15 @@ impl SessionHandle {
     /// Ends the session now; calls that are open fail.
     pub fn close(&self, end: SessionEnd) {
         self.shared.close(end);
+    }
+
+    /// Ends the calls whose deadline has passed at `now`, in both directions. The driver does the
+    /// same in time; this is for when whoever drives it does not come round to polling it.
+    pub fn expire(&self, now: Instant) {
+        let passed = |session: &Session| session.next_deadline().is_some_and(|at| at <= now);
+        if self.shared.look(passed) {
+            self.shared.with(|session| session.expire(now));
+        }
     }
 
     /// How many calls somebody waits for, and how many are being served.

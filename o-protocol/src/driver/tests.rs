@@ -1,6 +1,7 @@
 //! Sessions over streams in memory, with time that is paused.
 
 mod calls;
+mod deadlines;
 mod ending;
 mod hostile;
 mod streams;

@@ -13,7 +13,7 @@ impl Session {
         if self.end.is_some() {
             return None;
         }
-        let deadline = self.deadlines.first().map(|(at, _)| at);
+        let deadline = self.next_deadline();
         let hello = self
             .peer
             .is_none()
@@ -35,12 +35,7 @@ impl Session {
         if self.end.is_some() {
             return;
         }
-        while let Some((at, id)) = self.deadlines.first()
-            && at <= now
-        {
-            self.deadlines.remove((at, id));
-            self.time_out(id, now);
-        }
+        self.expire(now);
         self.check_leave(now);
         if self.end.is_some() {
             return;
@@ -60,6 +55,22 @@ impl Session {
             self.pinged = Some(now);
             self.control(Kind::Ping, 0, 0, &[]);
         }
+    }
+
+    /// Ends the calls whose deadline has passed at `now`, and nothing else: silence means nothing as
+    /// long as nobody has looked whether something arrived.
+    pub fn expire(&mut self, now: Instant) {
+        while let Some((at, id)) = self.deadlines.first()
+            && at <= now
+        {
+            self.deadlines.remove((at, id));
+            self.time_out(id, now);
+        }
+    }
+
+    /// The earliest deadline of a call.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(at, _)| at)
     }
 
     /// Ends a session that the other side said goodbye to, and then left open without calls. When

@@ -97,7 +97,8 @@ impl<P> Call<P> {
         self
     }
 
-    /// Marks this and other calls with the key as one request. At most 64 bytes.
+    /// Marks this and other calls with the key as one request: to run it twice must be as good as
+    /// once, for a node makes it again when its connection is lost. At most 64 bytes.
     pub fn idempotency_key(mut self, key: impl Into<Arc<str>>) -> Self {
         self.terms.idempotency_key = Some(key.into());
         self

@@ -55,6 +55,17 @@ fn values_out_of_bounds_are_named() {
     assert_eq!(reason, "4097 is not within 64 to 1024");
     let (field, _) = invalid(|config| config.yamux.max_streams = 0);
     assert_eq!(field, "yamux.max_streams");
+    let (field, reason) = invalid(|config| config.yamux.max_streams = 256);
+    assert_eq!(field, "yamux.receive_window");
+    assert_eq!(reason, "50331648 is not within 67108864 to 1073741824");
+    let (field, _) = invalid(|config| config.yamux.receive_window = (32 << 20) - 1);
+    assert_eq!(field, "yamux.receive_window");
+    let (field, _) = invalid(|config| config.yamux.receive_window = (1 << 30) + 1);
+    assert_eq!(field, "yamux.receive_window");
+    let (field, _) = invalid(|config| config.yamux.split_send_size = 1023);
+    assert_eq!(field, "yamux.split_send_size");
+    let (field, _) = invalid(|config| config.yamux.split_send_size = (256 << 10) + 1);
+    assert_eq!(field, "yamux.split_send_size");
     let (field, _) = invalid(|config| config.loopback_timeout = Duration::from_millis(99));
     assert_eq!(field, "loopback_timeout");
     let (field, _) = invalid(|config| config.lan_timeout = Duration::from_secs(601));
@@ -89,4 +100,32 @@ fn security_must_be_there_and_once() {
     quic_only.quic.enabled = true;
     quic_only.security.clear();
     quic_only.validate().unwrap();
+}
+
+#[test]
+fn every_yamux_that_is_valid_can_be_made() {
+    for (max_streams, receive_window) in [
+        (64, 16 << 20),
+        (128, 32 << 20),
+        (128, 48 << 20),
+        (1024, 256 << 20),
+        (1024, 1 << 30),
+    ] {
+        let mut config = TransportConfig::default();
+        config.yamux.max_streams = max_streams;
+        config.yamux.receive_window = receive_window;
+        config.yamux.split_send_size = 1 << 10;
+        config.validate().unwrap();
+        // It panics on what does not fit.
+        crate::muxer::Yamux::new(&config.yamux);
+    }
+}
+
+#[test]
+fn yamux_is_written_in_bytes() {
+    let text = r#"{"yamux":{"max_streams":64,"receive_window":16777216,"split_send_size":65536}}"#;
+    let config: TransportConfig = serde_json::from_str(text).unwrap();
+    config.validate().unwrap();
+    assert_eq!(config.yamux.receive_window, 16 << 20);
+    assert_eq!(config.yamux.split_send_size, 64 << 10);
 }

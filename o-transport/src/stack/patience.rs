@@ -21,9 +21,9 @@ use libp2p::{
 use super::{BoxedTransport, ProvedMuxer};
 use crate::TransportConfig;
 
-/// A transport that gives up the dial of a near address early. A dead address of a datagram
-/// transport refuses nothing, so that only time tells that nobody is there, and next door a little
-/// is enough.
+/// A transport that gives up the dial of a near datagram address early. Nobody refuses anything
+/// there, so that only time tells that nobody is there, and next door a little is enough. A dead
+/// address of a stream transport is refused by the system, and a slow one is only busy.
 ///
 /// It stands behind the resolver of names, so that a name has the patience of what it leads to.
 pub(super) struct Patience {
@@ -50,6 +50,10 @@ impl Patience {
     }
 
     fn limit(&self, address: &Multiaddr) -> Option<Duration> {
+        let datagrams = address.iter().any(|part| matches!(part, Protocol::Udp(_)));
+        if !datagrams {
+            return None;
+        }
         match scope(address) {
             Scope::Loopback => Some(self.loopback),
             Scope::Lan => Some(self.lan),
@@ -127,6 +131,24 @@ fn ip_scope(ip: IpAddr) -> Scope {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_datagrams_are_given_up_early() {
+        let config = TransportConfig::default();
+        let nowhere = libp2p::core::transport::dummy::DummyTransport::<ProvedMuxer>::new();
+        let nowhere = nowhere.map_err(|error: io::Error| error).boxed();
+        let patience = Patience::new(nowhere, &config);
+        let limit = |text: &str| patience.limit(&text.parse().unwrap());
+        let quic = limit("/ip4/127.0.0.1/udp/1/quic-v1");
+        assert_eq!(quic, Some(config.loopback_timeout));
+        assert_eq!(
+            limit("/ip4/10.0.0.1/udp/1/quic-v1"),
+            Some(config.lan_timeout)
+        );
+        assert_eq!(limit("/ip4/1.2.3.4/udp/1/quic-v1"), None);
+        assert_eq!(limit("/ip4/127.0.0.1/tcp/1"), None);
+        assert_eq!(limit("/ip4/127.0.0.1/tcp/1/ws"), None);
+    }
 
     #[test]
     fn the_scope_is_that_of_the_first_host() {

@@ -10,7 +10,7 @@ const MAX_LINES: usize = 600;
 const SPAWNER: &str = "o-node/src/tasks.rs";
 
 /// Programs and test support, which may spawn where they like.
-const MAY_SPAWN: &[&str] = &["o-cli/", "o-testkit/", "xtask/"];
+const MAY_SPAWN: &[&str] = &["bench/", "o-cli/", "o-testkit/", "xtask/"];
 
 /// Adds what is wrong with one source file.
 pub(super) fn check(file: &TextFile, findings: &mut Vec<String>) {

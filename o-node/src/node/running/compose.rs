@@ -16,6 +16,7 @@ use o_transport::{EnvelopeVerifier, build_transport};
 
 use super::{Inner, Parts};
 use crate::{
+    bench::Measured,
     builtin::BuiltIn,
     config::NodeConfig,
     dialer::{NodeDialer, Outside},
@@ -47,6 +48,7 @@ pub(super) fn dispatcher(inner: &Inner, tasks: &Tasks, peers: &Arc<Peers>) -> Ar
         answered: 0.into(),
         started: Instant::now(),
         records: Mutex::default(),
+        measured: Arc::new(Measured::new(config.bench.clone())),
     });
     Arc::new(Dispatcher {
         local,
@@ -68,6 +70,7 @@ pub(super) fn outside(inner: &Inner, dispatcher: &Arc<Dispatcher>, peers: &Arc<P
         Arc::new(move || hello(&config, &agents))
     };
     Outside {
+        local: dispatcher.local,
         transports: inner.parts.transports.clone(),
         gater: inner.parts.gater.clone(),
         serve: dispatcher.clone(),

@@ -12,6 +12,7 @@ use futures::{FutureExt, future::BoxFuture};
 use libp2p::{
     Multiaddr, StreamProtocol,
     core::upgrade::ReadyUpgrade,
+    multiaddr::Protocol,
     swarm::{
         ConnectionHandler, ConnectionHandlerEvent, Stream, StreamUpgradeError, SubstreamProtocol,
         handler::ConnectionEvent,
@@ -19,10 +20,11 @@ use libp2p::{
 };
 use o_address::PeerId;
 use o_core::{DenyReason, Direction, ErrorCode};
-use o_protocol::{Driver, Goodbye, SessionEnd, SessionHandle, Side, connect, refuse};
+use o_protocol::{Driver, Goodbye, Serve, SessionEnd, SessionHandle, Side, connect, refuse};
+use o_transport::from_multiaddr;
 
 use super::Shared;
-use crate::parting::Parting;
+use crate::{dialed::Dialed, parting::Parting};
 
 /// The one protocol that calls need.
 const PROTOCOL: StreamProtocol = StreamProtocol::new("/o-call/1");
@@ -119,7 +121,7 @@ impl Handler {
             self.shared.session.clone(),
             (self.shared.hello)(),
             Some(self.peer),
-            self.shared.serve.clone(),
+            self.serve(side),
         );
         self.talk = Talk::Session(Box::new(driver));
         let remote = self.remote.clone();
@@ -128,6 +130,20 @@ impl Handler {
             remote,
             direction,
         });
+    }
+
+    fn serve(&self, side: Side) -> Arc<dyn Serve> {
+        let serve = self.shared.serve.clone();
+        if side == Side::Listener {
+            return serve;
+        }
+        Arc::new(Dialed {
+            gater: self.shared.gater.clone(),
+            peer: self.peer,
+            remote: from_multiaddr(&self.remote).ok(),
+            relayed: self.remote.iter().any(|part| part == Protocol::P2pCircuit),
+            serve,
+        })
     }
 
     fn poll_talk(&mut self, cx: &mut Context<'_>) -> Poll<HandlerEvent> {

@@ -1,0 +1,135 @@
+//! Ten thousand calls while connections are cut: each ends once, and none runs twice that must not.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::StreamExt as _;
+use o_core::CallError;
+use o_node::{Hosting, Keypair, Methods, Node, NodeBuilder, Preset};
+use o_protocol::Call;
+use o_testkit::MemoryNetwork;
+
+use crate::support::{address, knowing, soon, start, stop, without_table};
+
+const COUNTER: &str = "o://far/counter";
+const CLIENTS: usize = 20;
+const CALLS: usize = 500;
+/// One connection is cut for so many calls that have ended.
+const CUT_EVERY: usize = 100;
+
+/// How often each call ran.
+#[derive(Clone, Debug, Default)]
+struct Runs(Arc<Mutex<HashMap<u64, u32>>>);
+
+impl Runs {
+    fn hosting(&self) -> Hosting {
+        let runs = self.clone();
+        let methods = Methods::new().unary("run", move |_, id: u64| {
+            let runs = runs.clone();
+            async move {
+                *runs.0.lock().unwrap().entry(id).or_default() += 1;
+                // Others run meanwhile, so that connections are cut before, in and after the work.
+                tokio::task::yield_now().await;
+                Ok::<_, CallError>(id)
+            }
+        });
+        Hosting::new(address(COUNTER), methods)
+    }
+
+    fn of(&self, id: u64) -> u32 {
+        self.0.lock().unwrap().get(&id).copied().unwrap_or_default()
+    }
+}
+
+fn on(network: &MemoryNetwork) -> NodeBuilder {
+    let keypair = Keypair::generate();
+    let transport = network.transport(keypair.peer_id());
+    Node::builder(keypair, Preset::Local)
+        .configure(without_table)
+        .configure(|config| {
+            config.listen = vec!["/memory/0".parse().unwrap()];
+            config.pool.backoff_base = Duration::from_millis(1);
+            config.pool.backoff_max = Duration::from_millis(5);
+        })
+        .transport(transport)
+}
+
+/// Every second call has a key.
+fn has_key(id: u64) -> bool {
+    id.is_multiple_of(2)
+}
+
+async fn call(node: Node, id: u64) -> (u64, Result<u64, CallError>) {
+    let mut call = Call::to(address(COUNTER), "run").params(id);
+    if has_key(id) {
+        call = call.idempotency_key(id.to_string());
+    }
+    (id, call.send::<u64>(&node).await)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_calls_end_once_while_connections_are_cut() {
+    let (network, runs) = (MemoryNetwork::new(), Runs::default());
+    let server = start(on(&network).host(runs.hosting())).await;
+    let mut clients = Vec::new();
+    for _ in 0..CLIENTS {
+        clients.push(start(knowing(on(&network).client(), &server)).await);
+    }
+    let (ended, cuts) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let of_one = async |number: usize| {
+        let node = &clients[number];
+        let ids = (number * CALLS..(number + 1) * CALLS).map(|id| id as u64);
+        let calls = futures::stream::iter(ids).map(|id| call(node.clone(), id));
+        let mut calls = calls.buffer_unordered(32);
+        let mut outcomes = Vec::new();
+        while let Some(outcome) = calls.next().await {
+            outcomes.push(outcome);
+            if ended.fetch_add(1, Ordering::Relaxed) % CUT_EVERY == CUT_EVERY - 1 {
+                let victim = &clients[(number * 7 + outcomes.len()) % CLIENTS];
+                let cut = network.cut(victim.peer_id(), server.peer_id());
+                cuts.fetch_add(cut, Ordering::Relaxed);
+            }
+        }
+        outcomes
+    };
+    let all = soon(futures::future::join_all((0..CLIENTS).map(of_one))).await;
+    let (mut good, mut lost) = (0, 0);
+    for (id, outcome) in all.into_iter().flatten() {
+        let ran = runs.of(id);
+        match outcome {
+            Ok(answer) => {
+                assert_eq!(answer, id);
+                assert!(ran == 1 || ran > 1 && has_key(id), "{id} ran {ran} times");
+                good += 1;
+            }
+            // Closed before a HELLO: nobody can tell whether it is a refusal, or ran.
+            Err(CallError::ConnectionLost { .. } | CallError::Refused { certain: false, .. }) => {
+                assert!(ran <= 1 || has_key(id), "{id} ran {ran} times");
+                lost += 1;
+            }
+            // Nothing ran, as these say.
+            Err(CallError::Unreachable { .. } | CallError::ShuttingDown) => {
+                assert!(ran == 0 || has_key(id), "{id} ran {ran} times");
+                lost += 1;
+            }
+            Err(error) => panic!("{id}: {error:?}"),
+        }
+    }
+    let cuts = cuts.load(Ordering::Relaxed);
+    assert_eq!(good + lost, CLIENTS * CALLS, "each call ends once");
+    assert!(cuts >= 50, "only {cuts} connections were cut");
+    // A cut costs at most what was in flight on that connection.
+    assert!(
+        good > CLIENTS * CALLS / 2,
+        "{good} of {} calls",
+        CLIENTS * CALLS
+    );
+    stop(clients).await;
+    stop([server]).await;
+}
