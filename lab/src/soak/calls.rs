@@ -1,10 +1,11 @@
 //! Makes one planned call and says how it ended.
 
+use std::time::Duration;
+
 use futures::{StreamExt as _, stream};
 use o_address::Address;
 use o_core::{BodyStream, CallError, Caller, OutgoingCall, Reply, Shape};
 use o_node::Node;
-use std::time::Duration;
 use tokio::time::timeout;
 
 use super::{
