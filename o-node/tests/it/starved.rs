@@ -46,7 +46,7 @@ async fn a_deadline_holds_while_the_swarm_task_is_busy_for_seconds() {
     let client = start(client).await;
     connect(&client, &server).await;
 
-    let (busy, until) = mpsc::channel();
+    let (busy, until) = mpsc::sync_channel(1);
     *slow.until.lock().unwrap() = Some(until);
     let dialing = tokio::spawn({
         let client = client.clone();
