@@ -64,9 +64,9 @@ impl Tasks {
     /// Waits until `done` says so, looking now and again, at most `limit` long. Returns whether it
     /// did.
     pub(crate) async fn settle(limit: Duration, mut done: impl FnMut() -> bool) -> bool {
-        let deadline = tokio::time::Instant::now() + limit;
+        let begun = tokio::time::Instant::now();
         while !done() {
-            if tokio::time::Instant::now() >= deadline {
+            if begun.elapsed() >= limit {
                 return false;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;

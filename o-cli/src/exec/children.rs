@@ -235,16 +235,16 @@ impl Drop for Ending {
 }
 
 async fn end(mut ending: Ending, kill_after: Duration) {
-    let deadline = Instant::now() + kill_after;
+    let begun = Instant::now();
     let inner = &mut ending.0;
     if let Some(stdout) = inner.stdout.take() {
         // It ends with the pipe, which ends with the group.
         tokio::spawn(drain(stdout));
     }
-    inner.ended = tokio::time::timeout_at(deadline, inner.child.wait())
+    inner.ended = tokio::time::timeout(kill_after, inner.child.wait())
         .await
         .is_ok();
-    while inner.ended && exists(inner.id) && Instant::now() < deadline {
+    while inner.ended && exists(inner.id) && begun.elapsed() < kill_after {
         tokio::time::sleep(LOOK).await;
     }
     if !inner.ended {

@@ -12,6 +12,8 @@ const MAX_AGENT: usize = 128;
 const MAX_BOOTSTRAP: usize = 64;
 /// Longest that one measurement may be allowed to take.
 const MAX_BENCH: Duration = Duration::from_secs(3600);
+/// Longest time that can be set: what is added to a clock must not overflow it.
+const MAX_TIME: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Most places of a queue: they are set aside when the node starts.
 const MAX_QUEUE: usize = 1_000_000;
 
@@ -34,6 +36,7 @@ impl NodeConfig {
         }
         self.check_lists()?;
         self.check_times()?;
+        self.check_far_times()?;
         self.check_counts()
     }
 
@@ -79,6 +82,52 @@ impl NodeConfig {
         }
         match times.into_iter().find(|(_, time)| time.is_zero()) {
             Some((field, _)) => bad(format!("`{field}` must not be zero")),
+            None => Ok(()),
+        }
+    }
+
+    fn check_far_times(&self) -> Result<(), StartError> {
+        let (node, session) = (&self.node, &self.session);
+        let times = [
+            ("call_timeout", node.call_timeout),
+            ("deadline_check", node.deadline_check),
+            ("dial_timeout", node.dial_timeout),
+            ("start_timeout", node.start_timeout),
+            ("drain", node.drain),
+            ("record_lifetime", node.record_lifetime),
+            ("route_lifetime", node.route_lifetime),
+            ("confirm_timeout", node.confirm_timeout),
+            ("announce_timeout", node.announce_timeout),
+            ("announce_retry", node.announce_retry),
+            ("withdraw_timeout", node.withdraw_timeout),
+            ("bootstrap_pause", node.bootstrap_pause),
+            ("admit_timeout", node.admit_timeout),
+            ("refuse_timeout", node.refuse_timeout),
+            ("idle_timeout", node.idle_timeout),
+            ("ping_interval", node.ping_interval),
+            ("hello_timeout", session.hello_timeout),
+            ("ping_after", session.ping_after),
+            ("ping_timeout", session.ping_timeout),
+            ("write_timeout", session.write_timeout),
+            ("linger", session.linger),
+        ];
+        let mut times = times.to_vec();
+        #[cfg(feature = "kad")]
+        times.extend([
+            ("provider_ttl", self.dht.table.provider_ttl),
+            ("republish_interval", self.dht.table.republish_interval),
+            ("retry_interval", self.dht.table.retry_interval),
+            ("query_timeout", self.dht.table.query_timeout),
+            ("bootstrap_interval", self.dht.table.bootstrap_interval),
+        ]);
+        #[cfg(feature = "mdns")]
+        times.extend([
+            ("query_interval", self.mdns.query_interval),
+            ("ttl", self.mdns.ttl),
+            ("settle_time", self.mdns.settle_time),
+        ]);
+        match times.into_iter().find(|(_, time)| *time > MAX_TIME) {
+            Some((field, _)) => bad(format!("`{field}` must be at most 365 days")),
             None => Ok(()),
         }
     }

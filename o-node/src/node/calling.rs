@@ -148,9 +148,9 @@ impl Until {
 
     /// The same, and no later than `limit` from now where there is no deadline.
     fn or_within(self, limit: Duration) -> Self {
-        let limit = Instant::now() + limit;
+        let limit = Instant::now().checked_add(limit);
         Self {
-            deadline: self.deadline.or(Some(limit)),
+            deadline: self.deadline.or(limit),
             ..self
         }
     }

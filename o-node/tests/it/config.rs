@@ -48,3 +48,44 @@ async fn a_bound_of_zero_is_told_at_the_start() {
     let error = soon(slow.start()).await.unwrap_err();
     assert!(error.to_string().contains("write_timeout"), "{error}");
 }
+
+/// Where the times are in a configuration: what its default prints as a time of day or so.
+fn times(value: &serde_json::Value, at: &str, found: &mut Vec<String>) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            for (name, value) in fields {
+                times(value, &format!("{at}/{name}"), found);
+            }
+        }
+        serde_json::Value::String(text)
+            if text.ends_with(['s', 'm', 'h'])
+                && text.starts_with(|c: char| c.is_ascii_digit()) =>
+        {
+            found.push(at.to_owned());
+        }
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn no_time_is_so_long_that_it_overflows_the_clock() {
+    let default = serde_json::to_value(NodeConfig::preset(o_node::Preset::Local)).unwrap();
+    let mut found = Vec::new();
+    times(&default, "", &mut found);
+    assert!(found.len() >= 30, "{found:?}");
+    for at in found {
+        let mut config = default.clone();
+        *config.pointer_mut(&at).unwrap() = "500000000000years".into();
+        let Ok(config) = serde_json::from_value::<NodeConfig>(config) else {
+            continue;
+        };
+        let started = soon(quiet().config(config).start()).await;
+        assert!(
+            matches!(
+                &started,
+                Err(StartError::Config { .. } | StartError::Transport { .. })
+            ),
+            "{at}: {started:?}"
+        );
+    }
+}

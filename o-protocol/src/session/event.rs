@@ -14,9 +14,9 @@ pub enum Notice {
     Goodbye,
     /// The other side has opened this call and its parameters are here.
     Incoming(CallId),
-    /// [`Session::take`] has something new.
+    /// [`Session::take`](super::Session::take) has something new.
     Readable(CallId),
-    /// [`Session::send`] would take something again.
+    /// [`Session::send`](super::Session::send) would take something again.
     Writable(CallId),
     /// This call of the other side's is over, answered or not: stop working on it.
     Gone(CallId),
