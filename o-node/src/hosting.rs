@@ -95,7 +95,8 @@ pub enum HostError {
         /// The address.
         address: Address,
     },
-    /// A method has the name of a built-in one, a name over 128 bytes, or the name of another.
+    /// A method has the name of a built-in one, a name over 128 bytes or with control characters, or
+    /// the name of another.
     #[error("method `{method}` cannot be used: {reason}")]
     BadMethod {
         /// Its name.
@@ -232,6 +233,8 @@ fn check(hosting: &Hosting) -> Result<(), HostError> {
             "every agent has a built-in method of this name"
         } else if method.name.is_empty() || method.name.len() > MethodSpec::MAX_NAME {
             "a name has 1 to 128 bytes"
+        } else if method.name.contains(char::is_control) {
+            "a name has no control characters"
         } else if !names.insert(method.name.clone()) {
             "two methods have this name"
         } else {

@@ -137,8 +137,7 @@ impl NodeResolver {
                     if wanted && refused && !matches!(slot, Some(SearchError::Refused(_))) {
                         *slot = Some(SearchError::Refused(error));
                     } else if slot.is_none() {
-                        let reason = format!("{}: {error}", peer.short());
-                        *slot = Some(SearchError::Unreachable(reason));
+                        *slot = Some(SearchError::Unreachable(why_not(&peer, error)));
                     }
                 }
                 Err(source) if failed.is_none() && elsewhere.is_none() && !answered => {
@@ -170,6 +169,15 @@ impl NodeResolver {
             Err(SearchError::Discovery(source)) => Err(discovery_error(source, address)),
             Err(SearchError::NotFound) => Err(CallError::NotFound { address }),
         }
+    }
+}
+
+/// Why somebody who was found did not confirm, in words that can stand after the name that was sought.
+fn why_not(peer: &o_address::PeerId, error: CallError) -> String {
+    match error {
+        // Its own address is that of the peer, in a sentence that would be said twice.
+        CallError::Unreachable { reason, .. } => reason,
+        other => format!("{}: {other}", peer.short()),
     }
 }
 
@@ -281,5 +289,32 @@ pub(crate) fn dial_error(error: &DialError, address: &Address) -> CallError {
             address: address.clone(),
             reason: other.to_string(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_cannot_be_reached_is_told_in_one_sentence() {
+        let peer: o_address::PeerId = "12D3KooWQA9eZ7s8E7KvNJGG7AXRioyASFicECjdKL1DS2C1Duoo"
+            .parse()
+            .unwrap();
+        let dial = DialError::Failed {
+            peer,
+            reason: "connection refused".into(),
+        };
+        let error = dial_error(&dial, &Address::node());
+        assert_eq!(
+            why_not(&peer, error),
+            format!("dialing {peer} failed: connection refused")
+        );
+        let after = Duration::from_secs(5);
+        let short = peer.short();
+        assert_eq!(
+            why_not(&peer, CallError::TimedOut { after }),
+            format!("{short}: timed out after 5s")
+        );
     }
 }

@@ -23,8 +23,11 @@ fn bad<T>(reason: impl Into<String>) -> Result<T, StartError> {
 }
 
 impl NodeConfig {
-    /// Whether a node can run with it.
-    pub(crate) fn validate(&self) -> Result<(), StartError> {
+    /// Whether a node can run with it; a node that starts checks the same.
+    ///
+    /// # Errors
+    /// [`StartError::Config`] with the name of the first field that is out of its bounds.
+    pub fn validate(&self) -> Result<(), StartError> {
         if let Err(error) = self.pool.validate() {
             return bad(error.to_string());
         }
@@ -111,25 +114,44 @@ impl NodeConfig {
             ("write_timeout", session.write_timeout),
             ("linger", session.linger),
         ];
-        let mut times = times.to_vec();
-        #[cfg(feature = "kad")]
-        times.extend([
-            ("provider_ttl", self.dht.table.provider_ttl),
-            ("republish_interval", self.dht.table.republish_interval),
-            ("retry_interval", self.dht.table.retry_interval),
-            ("query_timeout", self.dht.table.query_timeout),
-            ("bootstrap_interval", self.dht.table.bootstrap_interval),
-        ]);
-        #[cfg(feature = "mdns")]
-        times.extend([
-            ("query_interval", self.mdns.query_interval),
-            ("ttl", self.mdns.ttl),
-            ("settle_time", self.mdns.settle_time),
-        ]);
-        match times.into_iter().find(|(_, time)| *time > MAX_TIME) {
+        let times = times.into_iter().chain(self.table_times());
+        let mut times = times.chain(self.neighbor_times());
+        match times.find(|(_, time)| *time > MAX_TIME) {
             Some((field, _)) => bad(format!("`{field}` must be at most 365 days")),
             None => Ok(()),
         }
+    }
+
+    #[cfg(feature = "kad")]
+    fn table_times(&self) -> [(&'static str, Duration); 5] {
+        let table = &self.dht.table;
+        [
+            ("provider_ttl", table.provider_ttl),
+            ("republish_interval", table.republish_interval),
+            ("retry_interval", table.retry_interval),
+            ("query_timeout", table.query_timeout),
+            ("bootstrap_interval", table.bootstrap_interval),
+        ]
+    }
+
+    #[cfg(not(feature = "kad"))]
+    fn table_times(&self) -> [(&'static str, Duration); 0] {
+        []
+    }
+
+    #[cfg(feature = "mdns")]
+    fn neighbor_times(&self) -> [(&'static str, Duration); 3] {
+        let mdns = &self.mdns;
+        [
+            ("query_interval", mdns.query_interval),
+            ("ttl", mdns.ttl),
+            ("settle_time", mdns.settle_time),
+        ]
+    }
+
+    #[cfg(not(feature = "mdns"))]
+    fn neighbor_times(&self) -> [(&'static str, Duration); 0] {
+        []
     }
 
     /// Nothing inbound, no agents and no routes make sense: those may be zero.
@@ -199,6 +221,41 @@ mod tests {
         ];
         for (reason, names) in found {
             assert!(reason.starts_with(names), "{reason}");
+        }
+    }
+
+    /// The path of each time in a configuration, as JSON pointers.
+    fn times(value: &serde_json::Value, at: &str, found: &mut Vec<String>) {
+        match value {
+            serde_json::Value::Object(fields) => {
+                for (name, value) in fields {
+                    times(value, &format!("{at}/{name}"), found);
+                }
+            }
+            serde_json::Value::String(text)
+                if humantime_serde::re::humantime::parse_duration(text).is_ok() =>
+            {
+                found.push(at.to_owned());
+            }
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_time_has_an_upper_bound_and_is_named() {
+        let default = serde_json::to_value(NodeConfig::preset(Preset::Local)).unwrap();
+        let mut found = Vec::new();
+        times(&default, "", &mut found);
+        assert!(found.len() >= 30, "{found:?}");
+        for at in found {
+            let mut config = default.clone();
+            *config.pointer_mut(&at).unwrap() = "400days".into();
+            let config: NodeConfig = serde_json::from_value(config).unwrap();
+            let field = at.rsplit('/').next().unwrap();
+            match config.validate() {
+                Err(StartError::Config { reason }) if reason.contains(field) => {}
+                other => panic!("{at}: {other:?}"),
+            }
         }
     }
 }

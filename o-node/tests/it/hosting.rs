@@ -50,6 +50,8 @@ fn what_cannot_be_hosted_says_why() {
         "describe",
         "stats",
         "bench.echo",
+        "a\u{1b}b",
+        "a\n",
         "",
         &"m".repeat(129),
     ] {
