@@ -97,7 +97,7 @@ fn call(header: &[u8], now: Instant) {
         return;
     };
     let mut caller = greeted(Side::Dialer, now);
-    let opened = caller.open(call.clone(), b"x".as_slice().into(), true, now);
+    let opened = caller.open(&call, b"x".as_slice().into(), true, now);
     if call.terms.deadline.is_some_and(|deadline| deadline <= now) {
         assert!(opened.is_err(), "its time was over when it came");
         return;

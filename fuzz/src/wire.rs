@@ -137,7 +137,7 @@ pub(crate) fn call(shape: Shape) -> CallHeader {
 pub(crate) fn calling(now: Instant) -> (Session, Session, CallId) {
     let (mut caller, mut callee) = (greeted(Side::Dialer, now), greeted(Side::Listener, now));
     let header = call(Shape::Bidirectional);
-    let Ok(id) = caller.open(header, Body::default().bytes, false, now) else {
+    let Ok(id) = caller.open(&header, Body::default().bytes, false, now) else {
         panic!("a first call can be opened");
     };
     deliver(&mut caller, &mut callee, now);

@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
+use futures::future::BoxFuture;
 
 use crate::{Body, BodyStream, CallContext, CallError, MethodSpec, Reply, Shape};
 
@@ -27,14 +28,18 @@ pub trait Agent: Send + Sync + 'static {
     async fn call(&self, call: IncomingCall) -> Result<Reply, CallError>;
 }
 
-#[async_trait]
+// Written out: a future around the future would hold and copy the call once more.
 impl<T: Agent + ?Sized> Agent for Arc<T> {
     fn methods(&self) -> Vec<MethodSpec> {
         (**self).methods()
     }
 
-    async fn call(&self, call: IncomingCall) -> Result<Reply, CallError> {
-        (**self).call(call).await
+    fn call<'a, 'b>(&'a self, call: IncomingCall) -> BoxFuture<'b, Result<Reply, CallError>>
+    where
+        'a: 'b,
+        Self: 'b,
+    {
+        (**self).call(call)
     }
 }
 

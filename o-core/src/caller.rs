@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
+use futures::future::BoxFuture;
 
 use crate::{CallError, OutgoingCall, Reply};
 
@@ -22,9 +23,13 @@ pub trait Caller: fmt::Debug + Send + Sync + 'static {
     async fn call(&self, call: OutgoingCall) -> Result<Reply, CallError>;
 }
 
-#[async_trait]
+// Written out: a future around the future would hold and copy the call once more.
 impl<T: Caller + ?Sized> Caller for Arc<T> {
-    async fn call(&self, call: OutgoingCall) -> Result<Reply, CallError> {
-        (**self).call(call).await
+    fn call<'a, 'b>(&'a self, call: OutgoingCall) -> BoxFuture<'b, Result<Reply, CallError>>
+    where
+        'a: 'b,
+        Self: 'b,
+    {
+        (**self).call(call)
     }
 }

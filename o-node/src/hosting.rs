@@ -9,8 +9,9 @@ use std::{
     },
 };
 
+use futures::future::{BoxFuture, FutureExt as _, ready};
 use o_address::{Address, PeerId};
-use o_core::{Agent, CallError, Capability, IncomingCall, MethodSpec, Record};
+use o_core::{Agent, CallError, Capability, IncomingCall, MethodSpec, Record, Reply};
 use o_protocol::{Serve, ServedCall};
 use tokio::sync::watch;
 
@@ -362,7 +363,7 @@ pub(crate) struct Target {
     hosted: Option<Arc<Hosted>>,
 }
 
-#[async_trait::async_trait]
+// Written out: no future but the agent's own holds the call.
 impl Agent for Target {
     fn methods(&self) -> Vec<MethodSpec> {
         let mut methods = self
@@ -373,23 +374,29 @@ impl Agent for Target {
         methods
     }
 
-    async fn call(&self, call: IncomingCall) -> Result<o_core::Reply, CallError> {
+    fn call<'a, 'b>(&'a self, call: IncomingCall) -> BoxFuture<'b, Result<Reply, CallError>>
+    where
+        'a: 'b,
+        Self: 'b,
+    {
         if BuiltIn::is_reserved(&call.method) {
-            return self.builtin.call(self.hosted.as_deref(), call).await;
+            return self.builtin.call(self.hosted.as_deref(), call).boxed();
         }
         let Some(hosted) = &self.hosted else {
-            return Err(CallError::UnknownMethod {
-                method: call.method.to_string(),
-            });
+            let method = call.method.to_string();
+            return ready(Err(CallError::UnknownMethod { method })).boxed();
         };
-        let reply = hosted.hosting.agent.call(call).await.map_err(its_own);
-        let count = if reply.is_ok() {
-            &hosted.counts.served
-        } else {
-            &hosted.counts.failed
+        let answer = (*hosted.hosting.agent).call(call);
+        let counted = move |reply: Result<Reply, CallError>| {
+            let count = if reply.is_ok() {
+                &hosted.counts.served
+            } else {
+                &hosted.counts.failed
+            };
+            count.fetch_add(1, Ordering::Relaxed);
+            reply.map_err(its_own)
         };
-        count.fetch_add(1, Ordering::Relaxed);
-        reply
+        answer.map(counted).boxed()
     }
 }
 

@@ -53,9 +53,7 @@ fn state_machines(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(1));
     group.bench_function("unary echo 100 B, both ends", |bencher| {
         bencher.iter(|| {
-            let id = client
-                .open(header.clone(), params.clone(), true, now)
-                .unwrap();
+            let id = client.open(&header, params.clone(), true, now).unwrap();
             deliver(&mut client, &mut server, &mut wire, now);
             while let Some(notice) = server.poll_notice() {
                 if let Notice::Incoming(id) = notice {

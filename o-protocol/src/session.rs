@@ -181,13 +181,15 @@ impl Session {
     /// deadline that has passed, and what ended the session if it is over.
     pub fn open(
         &mut self,
-        mut header: CallHeader,
+        header: &CallHeader,
         params: Bytes,
         ended: bool,
         now: Instant,
     ) -> Result<CallId, CallError> {
-        header.terms.begin(now);
-        self.may_open(&header, params.len(), now)?;
+        // Beyond what this clock can hold it is no deadline.
+        let left = header.terms.remaining(now);
+        let deadline = left.and_then(|left| now.checked_add(left));
+        self.may_open(deadline, params.len(), now)?;
         let encoded = header.encode(now);
         if encoded.len() > MAX_HEADER {
             let what = format!(
@@ -210,13 +212,16 @@ impl Session {
         });
         outbox.scheduled = true;
         self.outgoing = self.outgoing.saturating_add(outbox.queued);
-        if let Some(deadline) = header.terms.deadline {
+        if let Some(deadline) = deadline {
             self.deadlines.insert((deadline, id));
         }
         let inbox = Inbox::new(self.config.initial_credit.into());
         let call = Call {
+            ours: true,
+            asked: Some((header.target.clone(), header.method.clone())),
             announced: true,
-            ..Call::new(true, header, now, inbox, outbox)
+            deadline,
+            ..Call::new(header, now, inbox, outbox)
         };
         self.calls.insert(id, call);
         self.our_calls += 1;
@@ -225,18 +230,19 @@ impl Session {
         Ok(CallId(id))
     }
 
-    fn may_open(&self, header: &CallHeader, length: usize, now: Instant) -> Result<(), CallError> {
+    fn may_open(
+        &self,
+        deadline: Option<Instant>,
+        length: usize,
+        now: Instant,
+    ) -> Result<(), CallError> {
         if let Some(end) = &self.end {
             return Err(end.as_call_error());
         }
         if self.leaving || self.peer_leaving {
             return Err(CallError::ShuttingDown);
         }
-        if header
-            .terms
-            .deadline
-            .is_some_and(|deadline| deadline <= now)
-        {
+        if deadline.is_some_and(|deadline| deadline <= now) {
             return Err(CallError::TimedOut {
                 after: Duration::ZERO,
             });

@@ -109,7 +109,7 @@ fn session(times: usize) -> anyhow::Result<()> {
         terms: CallTerms::default(),
     };
     for _ in 0..times {
-        let id = caller.open(header.clone(), Bytes::from_static(BODY), true, now)?;
+        let id = caller.open(&header, Bytes::from_static(BODY), true, now)?;
         deliver(&mut caller, &mut callee, &mut wire, now)?;
         while let Some(notice) = callee.poll_notice() {
             if let Notice::Incoming(id) = notice {

@@ -178,7 +178,7 @@ impl World {
             _ => Priority::Interactive,
         };
         let ended = !shape.streams_in() || terms & 4 != 0;
-        if let Ok(id) = party.session.open(header, bytes(length), ended, self.now) {
+        if let Ok(id) = party.session.open(&header, bytes(length), ended, self.now) {
             party.opened(id);
             party
                 .sent

@@ -1,6 +1,7 @@
 //! Calling: resolve, lease, call; and calls that stay inside this process.
 
 use std::{
+    mem,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -56,16 +57,14 @@ impl Node {
         }
     }
 
-    /// The same call, begun: with a deadline of its own, or the default one where it answers one
-    /// value.
-    fn with_deadline(&self, mut call: OutgoingCall) -> OutgoingCall {
+    /// The call begins: with a deadline of its own, or the default one where it answers one value.
+    fn begin(&self, call: &mut OutgoingCall) {
         let limited = call.terms.deadline.is_some() || call.terms.timeout.is_some();
         if !limited && !call.shape.streams_out() {
-            call = call.timeout(self.inner.config.node.call_timeout);
+            call.terms.timeout = Some(self.inner.config.node.call_timeout);
         }
         // By the clock of those who hold the call to it.
         call.terms.begin(Instant::now().into_std());
-        call
     }
 
     /// Calls that all go to one connected peer, whatever their target's name.
@@ -76,56 +75,52 @@ impl Node {
         }
     }
 
-    async fn call_routes(&self, call: OutgoingCall) -> Result<Reply, CallError> {
+    async fn call_routes(&self, mut call: OutgoingCall) -> Result<Reply, CallError> {
         let running = self.running_for_more()?;
-        let mut call = self.with_deadline(call);
+        self.begin(&mut call);
         // Most calls go to somebody who is connected. What else may be needed is kept out of their
         // future, which is copied on its way.
         if let Some(link) = running.connected(&call.target) {
-            let target = call.target.clone();
-            call = match running.call_link(&link, call, &target).await {
+            match running.call_link(&link, &mut call).await {
                 Ok(reply) => return Ok(reply),
-                Err((_, Some(again))) => again,
-                Err((error, None)) => return Err(error),
-            };
+                Err((_, Again::Yes)) => {}
+                Err((error, Again::No)) => return Err(error),
+            }
         }
         Self::call_by_routes(&running, call).boxed().await
     }
 
-    async fn call_by_routes(running: &Running, call: OutgoingCall) -> Result<Reply, CallError> {
+    async fn call_by_routes(running: &Running, mut call: OutgoingCall) -> Result<Reply, CallError> {
         let until = Until::of(&call);
         if let Some(told) = running.told(&call.target, until).await? {
-            return running
-                .try_routes(told, call, until)
-                .await
-                .map_err(|(error, _)| error);
+            let outcome = running.try_routes(told, &mut call, until).await;
+            return outcome.map_err(|(error, _)| error);
         }
         let known = running.resolver.known(&call.target);
         if known.is_empty() {
             let found = running.search(&call.target, until).await?;
-            return running
-                .try_routes(found, call, until)
-                .await
-                .map_err(|(error, _)| error);
+            let outcome = running.try_routes(found, &mut call, until).await;
+            return outcome.map_err(|(error, _)| error);
         }
-        match running.try_routes(known, call, until).await {
-            Ok(reply) => Ok(reply),
+        let failed = match running.try_routes(known, &mut call, until).await {
+            Ok(reply) => return Ok(reply),
             // Only one node could have it, and has just said no.
-            Err((failed @ CallError::NotFound { .. }, Some(call)))
+            Err((failed @ CallError::NotFound { .. }, Again::Yes))
                 if call.target.pin().is_some() =>
             {
-                Err(failed)
+                return Err(failed);
             }
-            // What was known no longer holds: the agent may have moved.
-            Err((failed, Some(call))) => match running.search(&call.target, until).await {
-                Ok(found) => running
-                    .try_routes(found, call, until)
-                    .await
-                    .map_err(|(error, _)| error),
-                Err(error @ (CallError::TimedOut { .. } | CallError::ShuttingDown)) => Err(error),
-                Err(_) => Err(failed),
-            },
-            Err((failed, None)) => Err(failed),
+            Err((failed, Again::Yes)) => failed,
+            Err((failed, Again::No)) => return Err(failed),
+        };
+        // What was known no longer holds: the agent may have moved.
+        match running.search(&call.target, until).await {
+            Ok(found) => {
+                let outcome = running.try_routes(found, &mut call, until).await;
+                outcome.map_err(|(error, _)| error)
+            }
+            Err(error @ (CallError::TimedOut { .. } | CallError::ShuttingDown)) => Err(error),
+            Err(_) => Err(failed),
         }
     }
 }
@@ -175,20 +170,16 @@ impl Until {
     }
 }
 
-/// A copy of a call that can be made again: one without a stream of the caller's.
-fn copy(call: &OutgoingCall) -> Option<OutgoingCall> {
-    call.input.is_none().then(|| OutgoingCall {
-        target: call.target.clone(),
-        method: call.method.clone(),
-        shape: call.shape,
-        body: call.body.clone(),
-        input: None,
-        terms: call.terms.clone(),
-    })
+/// Whether a call that came to nothing can be made once more: nothing ran, or twice is as good as
+/// once, and it is still whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Again {
+    Yes,
+    No,
 }
 
-/// A call's answer, or why there is none and, where nothing ran and it can be made again, the call.
-type Outcome = Result<Reply, (CallError, Option<OutgoingCall>)>;
+/// A call's answer, or why there is none.
+type Outcome = Result<Reply, (CallError, Again)>;
 
 impl Running {
     /// The connection to whoever has `target`, if there is one already and nobody need be asked.
@@ -227,25 +218,27 @@ impl Running {
     }
 
     /// Calls over the first route that leads to somebody who takes the call.
-    async fn try_routes(&self, routes: Vec<Route>, call: OutgoingCall, until: Until) -> Outcome {
+    async fn try_routes(
+        &self,
+        routes: Vec<Route>,
+        call: &mut OutgoingCall,
+        until: Until,
+    ) -> Outcome {
         let target = call.target.clone();
-        let (mut call, mut failed) = (
-            call,
-            CallError::NotFound {
-                address: target.clone(),
-            },
-        );
+        let mut failed = CallError::NotFound {
+            address: target.clone(),
+        };
         for route in routes {
             if route.peer == self.resolver.local {
                 return self
                     .call_here(call, until)
                     .await
-                    .map_err(|error| (error, None));
+                    .map_err(|error| (error, Again::No));
             }
             let link = match self.wait(until, self.lease(&route, &target)).await {
                 Ok(link) => link,
                 Err(error @ (CallError::TimedOut { .. } | CallError::ShuttingDown)) => {
-                    return Err((error, None));
+                    return Err((error, Again::No));
                 }
                 Err(error) => {
                     self.resolver.cache.forget(&target);
@@ -253,13 +246,13 @@ impl Running {
                     continue;
                 }
             };
-            match self.call_link(&link, call, &target).await {
+            match self.call_link(&link, call).await {
                 Ok(reply) => return Ok(reply),
-                Err((error, Some(again))) => (failed, call) = (error, again),
+                Err((error, Again::Yes)) => failed = error,
                 Err(ended) => return Err(ended),
             }
         }
-        Err((failed, Some(call)))
+        Err((failed, Again::Yes))
     }
 
     async fn lease(&self, route: &Route, target: &Address) -> Result<Link, CallError> {
@@ -274,41 +267,44 @@ impl Running {
         }
     }
 
-    /// Calls over one connection. With an error that came before anything ran there, or whatever came
-    /// of a lost connection where the caller says by a key that twice is as good as once, gives the
-    /// call back where it can be made again.
-    async fn call_link(&self, link: &Link, call: OutgoingCall, target: &Address) -> Outcome {
-        let again = copy(&call);
-        let idempotent = call.terms.idempotency_key.is_some();
-        link.session.call(call).await.map_err(|error| match error {
-            // The peer no longer hosts the name: another may answer to it.
-            CallError::NotFound { .. } => {
-                self.resolver.cache.forget(target);
+    /// Calls over one connection. The call stays with the caller of this, all but its stream: it can be
+    /// made again after an error that came before anything ran there, or whatever came of a lost
+    /// connection where a key says that twice is as good as once.
+    async fn call_link(&self, link: &Link, call: &mut OutgoingCall) -> Outcome {
+        let again = if call.input.is_none() {
+            Again::Yes
+        } else {
+            Again::No
+        };
+        link.session.request(call).await.map_err(|error| {
+            let elsewhere = match error {
+                // The peer no longer hosts the name: another may answer to it.
+                CallError::NotFound { .. } => true,
+                // It was leaving before it took the call. A method's own error of this kind, on a
+                // session that goes on, is an answer.
+                CallError::ShuttingDown => !link.session.is_open(),
+                CallError::ConnectionLost { .. } | CallError::Refused { certain: false, .. } => {
+                    call.terms.idempotency_key.is_some()
+                }
+                _ => false,
+            };
+            if elsewhere {
+                self.resolver.cache.forget(&call.target);
                 (error, again)
+            } else {
+                (error, Again::No)
             }
-            // It was leaving before it took the call. A method's own error of this kind, on a
-            // session that goes on, is an answer.
-            CallError::ShuttingDown if !link.session.is_open() => {
-                self.resolver.cache.forget(target);
-                (error, again)
-            }
-            CallError::ConnectionLost { .. } | CallError::Refused { certain: false, .. }
-                if idempotent =>
-            {
-                self.resolver.cache.forget(target);
-                (error, again)
-            }
-            error => (error, None),
         })
     }
 
     /// A call to an agent of this node: within its deadline, the node's limit and the node's life.
-    async fn call_here(&self, call: OutgoingCall, until: Until) -> Result<Reply, CallError> {
+    async fn call_here(&self, call: &mut OutgoingCall, until: Until) -> Result<Reply, CallError> {
         let agent = self.dispatcher.target(&call.target)?;
         let here = Here::begin(&self.dispatcher, &agent)?;
         let shape = call.shape;
-        let context = CallContext::new(call.target, None, call.terms);
-        let incoming = IncomingCall::new(context, call.method, shape, call.body, call.input);
+        let context = CallContext::new(call.target.clone(), None, mem::take(&mut call.terms));
+        let (method, body) = (call.method.clone(), mem::take(&mut call.body));
+        let incoming = IncomingCall::new(context, method, shape, body, call.input.take());
         match self.wait(until, agent.call(incoming)).await? {
             Reply::Stream(items) if shape.streams_out() => Ok(Reply::Stream(items_here(
                 items,
@@ -384,12 +380,12 @@ pub struct PeerCaller {
 
 #[async_trait]
 impl Caller for PeerCaller {
-    async fn call(&self, call: OutgoingCall) -> Result<Reply, CallError> {
+    async fn call(&self, mut call: OutgoingCall) -> Result<Reply, CallError> {
         let running = self.node.running_for_more()?;
-        let call = self.node.with_deadline(call);
+        self.node.begin(&mut call);
         let until = Until::of(&call);
         if self.peer == self.node.peer_id() {
-            return running.call_here(call, until).await;
+            return running.call_here(&mut call, until).await;
         }
         let pooled = running.pool.existing(&self.peer);
         let pooled = pooled.map(|lease| (*lease).clone());
@@ -410,6 +406,6 @@ impl Caller for PeerCaller {
                     .await?
             }
         };
-        link.session.call(call).await
+        link.session.request(&mut call).await
     }
 }

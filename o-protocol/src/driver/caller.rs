@@ -1,7 +1,7 @@
 //! The calling end of a session.
 
 use std::{
-    fmt,
+    fmt, mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -144,20 +144,46 @@ impl SessionHandle {
         self.shared.with(|session| session.outgoing_len())
     }
 
-    fn open(&self, call: OutgoingCall) -> Result<Answer, CallError> {
+    /// Makes a call and leaves it, all but its stream, with whoever makes it: so it can be made again
+    /// elsewhere, if this came to nothing, without a copy.
+    ///
+    /// # Errors
+    /// Those of [`Caller::call`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future, or the stream that it answered with, cancels the call.
+    pub async fn request(&self, call: &mut OutgoingCall) -> Result<Reply, CallError> {
+        let mut answer = self.open(call)?;
+        if call.shape.streams_out() {
+            return Ok(Reply::Stream(answer.boxed()));
+        }
+        let body = match answer.next().await {
+            Some(item) => item?,
+            None => return Err(not_one("none")),
+        };
+        match answer.next().await {
+            None => Ok(Reply::One(body)),
+            Some(Ok(_)) => Err(not_one("several")),
+            Some(Err(error)) => Err(error),
+        }
+    }
+
+    fn open(&self, call: &mut OutgoingCall) -> Result<Answer, CallError> {
         let header = CallHeader {
-            target: call.target,
-            method: call.method,
+            target: call.target.clone(),
+            method: call.method.clone(),
             shape: call.shape,
             encoding: call.body.encoding,
-            terms: call.terms,
+            terms: mem::take(&mut call.terms),
         };
-        let input = call.input.filter(|_| call.shape.streams_in());
-        let params = call.body.bytes;
+        let input = call.input.take().filter(|_| call.shape.streams_in());
+        let params = call.body.bytes.clone();
         let ended = input.is_none();
-        let id = self
+        let opened = self
             .shared
-            .with(|session| session.open(header, params, ended, now()))?;
+            .with(|session| session.open(&header, params, ended, now()));
+        call.terms = header.terms;
+        let id = opened?;
         Ok(Answer {
             shared: self.shared.clone(),
             id,
@@ -170,21 +196,8 @@ impl SessionHandle {
 
 #[async_trait]
 impl Caller for SessionHandle {
-    async fn call(&self, call: OutgoingCall) -> Result<Reply, CallError> {
-        let streams_out = call.shape.streams_out();
-        let mut answer = self.open(call)?;
-        if streams_out {
-            return Ok(Reply::Stream(answer.boxed()));
-        }
-        let body = match answer.next().await {
-            Some(item) => item?,
-            None => return Err(not_one("none")),
-        };
-        match answer.next().await {
-            None => Ok(Reply::One(body)),
-            Some(Ok(_)) => Err(not_one("several")),
-            Some(Err(error)) => Err(error),
-        }
+    async fn call(&self, mut call: OutgoingCall) -> Result<Reply, CallError> {
+        self.request(&mut call).await
     }
 }
 

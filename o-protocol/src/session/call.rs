@@ -1,7 +1,8 @@
 //! What a session knows of one call.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
+use o_address::Address;
 use o_core::{Encoding, Priority, Shape};
 
 use super::flow::{Inbox, Outbox};
@@ -11,7 +12,9 @@ use crate::header::CallHeader;
 pub(super) struct Call {
     /// Whether we opened it.
     pub(super) ours: bool,
-    /// Ours: as long as the call lives, for its errors. Theirs: until it is accepted.
+    /// Ours: the target and the method, for its errors.
+    pub(super) asked: Option<(Address, Arc<str>)>,
+    /// Theirs: until it is accepted.
     pub(super) header: Option<Box<CallHeader>>,
     pub(super) shape: Shape,
     pub(super) encoding: Encoding,
@@ -29,20 +32,16 @@ pub(super) struct Call {
 }
 
 impl Call {
-    pub(super) fn new(
-        ours: bool,
-        header: CallHeader,
-        opened: Instant,
-        inbox: Inbox,
-        outbox: Outbox,
-    ) -> Self {
+    /// One of theirs; what else it needs is set by who makes it.
+    pub(super) fn new(header: &CallHeader, opened: Instant, inbox: Inbox, outbox: Outbox) -> Self {
         Self {
-            ours,
+            ours: false,
+            asked: None,
+            header: None,
             shape: header.shape,
             encoding: header.encoding,
             priority: header.terms.priority,
             deadline: header.terms.deadline,
-            header: Some(Box::new(header)),
             opened,
             inbox,
             outbox,

@@ -162,7 +162,8 @@ impl Session {
         }
         let inbox = Inbox::new(self.config.initial_credit.into());
         let outbox = Outbox::new(self.peer_credit());
-        let call = Call::new(false, header, now, inbox, outbox);
+        let mut call = Call::new(&header, now, inbox, outbox);
+        call.header = Some(Box::new(header));
         self.calls.insert(id, call);
         self.their_calls += 1;
         self.on_item(frame)
@@ -265,15 +266,16 @@ impl Session {
     fn on_error(&mut self, frame: &Frame<'_>, now: Instant) -> Result<(), HeaderError> {
         let id = frame.id;
         let ours = self.calls.get(&id).filter(|call| call.ours);
-        let Some((call, header)) = ours.and_then(|call| Some((call, call.header.as_ref()?))) else {
+        let asked = ours.and_then(|call| Some((call, call.asked.as_ref()?)));
+        let Some((call, (target, method))) = asked else {
             if !self.is_our_id(id) || !self.was_opened(id) {
                 self.violated("an error for a call that was never opened");
             }
             return Ok(());
         };
         let context = ErrorContext {
-            target: &header.target,
-            method: &header.method,
+            target,
+            method,
             shape: call.shape,
             elapsed: now.saturating_duration_since(call.opened),
         };

@@ -183,7 +183,7 @@ impl Pair {
         let ended = !header.shape.streams_in();
         let id = self
             .dialer
-            .open(header, params.bytes.clone(), ended, self.now)
+            .open(&header, params.bytes.clone(), ended, self.now)
             .unwrap();
         self.pump();
         assert_eq!(notices(&mut self.listener), [Notice::Incoming(id)]);
@@ -265,7 +265,7 @@ impl Hand {
         let ended = !shape.streams_in();
         let id = self
             .session
-            .open(header(shape), body(1).bytes, ended, self.now)
+            .open(&header(shape), body(1).bytes, ended, self.now)
             .unwrap();
         assert_eq!(sent(&mut self.session).len(), 1);
         id

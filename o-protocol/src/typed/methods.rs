@@ -2,9 +2,8 @@
 
 use std::{collections::BTreeMap, fmt, future::Future, sync::Arc};
 
-use async_trait::async_trait;
 use futures::{
-    future::{BoxFuture, FutureExt as _},
+    future::{BoxFuture, FutureExt as _, ready},
     stream::{Stream, StreamExt as _},
 };
 use o_core::{
@@ -195,7 +194,7 @@ impl Methods {
     }
 }
 
-#[async_trait]
+// Written out: the handler's future is the answer's, and holds the call alone.
 impl Agent for Methods {
     /// In the order of their names.
     fn methods(&self) -> Vec<MethodSpec> {
@@ -205,19 +204,24 @@ impl Agent for Methods {
             .collect()
     }
 
-    async fn call(&self, call: IncomingCall) -> Result<Reply, CallError> {
+    fn call<'a, 'b>(&'a self, call: IncomingCall) -> BoxFuture<'b, Result<Reply, CallError>>
+    where
+        'a: 'b,
+        Self: 'b,
+    {
         let Some(Method { spec, handler }) = self.methods.get(&call.method) else {
             let method = call.method.to_string();
-            return Err(CallError::UnknownMethod { method });
+            return ready(Err(CallError::UnknownMethod { method })).boxed();
         };
         let (method, shape) = (spec.shape, call.shape);
         if !shape.can_call(method) {
-            return Err(CallError::WrongShape {
+            return ready(Err(CallError::WrongShape {
                 method,
                 call: shape,
-            });
+            }))
+            .boxed();
         }
-        handler(call).await
+        handler(call)
     }
 }
 

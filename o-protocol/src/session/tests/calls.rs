@@ -28,11 +28,11 @@ fn both_sides_call_over_one_connection() {
     let (now, none) = (pair.now, Bytes::new());
     let ours = pair
         .dialer
-        .open(header(Shape::Unary), none.clone(), true, now)
+        .open(&header(Shape::Unary), none.clone(), true, now)
         .unwrap();
     let theirs = pair
         .listener
-        .open(header(Shape::Unary), none, true, now)
+        .open(&header(Shape::Unary), none, true, now)
         .unwrap();
     assert_eq!((ours, theirs), (CallId(1), CallId(2)));
     pair.pump();
@@ -232,7 +232,7 @@ fn a_call_that_was_never_sent_is_cancelled_in_silence() {
     let mut hand = Hand::dialer();
     let id = hand
         .session
-        .open(header(Shape::Unary), Bytes::new(), true, hand.now)
+        .open(&header(Shape::Unary), Bytes::new(), true, hand.now)
         .unwrap();
     hand.session.cancel(id);
     assert_eq!(sent(&mut hand.session), []);
@@ -299,7 +299,7 @@ fn a_deadline_that_has_passed_is_not_sent() {
     let header = until(Shape::Unary, hand.now);
     let error = hand
         .session
-        .open(header, Bytes::new(), true, hand.now)
+        .open(&header, Bytes::new(), true, hand.now)
         .unwrap_err();
     assert!(matches!(error, CallError::TimedOut { .. }));
     assert_clean(&hand.session);
@@ -312,7 +312,7 @@ fn a_call_that_timed_out_before_it_was_sent_never_is() {
     let header = until(Shape::Unary, deadline);
     let id = hand
         .session
-        .open(header, Bytes::new(), true, hand.now)
+        .open(&header, Bytes::new(), true, hand.now)
         .unwrap();
     hand.session.on_timeout(deadline);
     // HELLO brings credit for every call that waits; this one waits no more.
@@ -342,7 +342,7 @@ fn calls_go_ahead_of_the_other_sides_hello() {
     let (now, large) = (pair.now, body(200_000));
     let id = pair
         .dialer
-        .open(header(Shape::Unary), large.bytes.clone(), true, now)
+        .open(&header(Shape::Unary), large.bytes.clone(), true, now)
         .unwrap();
     let mut ahead = Vec::new();
     pair.dialer.transmit(&mut ahead, usize::MAX);
@@ -377,7 +377,7 @@ fn pieces_carry_the_flags_and_the_header_once() {
     let mut hand = Hand::dialer();
     let large = Bytes::from(vec![7; 150_000]);
     hand.session
-        .open(header(Shape::Unary), large, true, hand.now)
+        .open(&header(Shape::Unary), large, true, hand.now)
         .unwrap();
     // The credit that is assumed; the peer's HELLO said the same.
     let frames = sent(&mut hand.session);
@@ -408,7 +408,7 @@ fn a_small_call_passes_a_large_one() {
     bulk.terms.priority = Priority::Bulk;
     for _ in 0..4 {
         hand.session
-            .open(bulk.clone(), large.clone(), true, hand.now)
+            .open(&bulk, large.clone(), true, hand.now)
             .unwrap();
     }
     let mut first = Vec::new();
@@ -417,7 +417,7 @@ fn a_small_call_passes_a_large_one() {
     quick.terms.priority = Priority::Interactive;
     let id = hand
         .session
-        .open(quick, Bytes::new(), true, hand.now)
+        .open(&quick, Bytes::new(), true, hand.now)
         .unwrap();
     let frames = sent(&mut hand.session);
     let before = frames.iter().take_while(|frame| frame.id != id.0);
@@ -439,13 +439,18 @@ fn ids_go_up_on_the_wire_whatever_the_priorities() {
         let mut header = header(Shape::Unary);
         header.terms.priority = priority;
         let params = body(length).bytes;
-        ids.push(hand.session.open(header, params, true, hand.now).unwrap().0);
+        ids.push(
+            hand.session
+                .open(&header, params, true, hand.now)
+                .unwrap()
+                .0,
+        );
     }
     let mut gone = header(Shape::Unary);
     gone.terms.priority = Priority::Bulk;
     let cancelled = hand
         .session
-        .open(gone, Bytes::new(), true, hand.now)
+        .open(&gone, Bytes::new(), true, hand.now)
         .unwrap();
     hand.session.cancel(cancelled);
     let frames = sent(&mut hand.session);

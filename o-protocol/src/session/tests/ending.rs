@@ -22,7 +22,7 @@ fn another_network_is_refused_for_certain_at_both_ends() {
     let now = pair.now;
     let id = pair
         .dialer
-        .open(header(Shape::Unary), Bytes::new(), true, now)
+        .open(&header(Shape::Unary), Bytes::new(), true, now)
         .unwrap();
     pair.pump();
     for session in [&pair.dialer, &pair.listener] {
@@ -49,7 +49,7 @@ fn another_network_is_refused_for_certain_at_both_ends() {
     assert_clean(&pair.listener);
     let error = pair
         .dialer
-        .open(header(Shape::Unary), Bytes::new(), true, now)
+        .open(&header(Shape::Unary), Bytes::new(), true, now)
         .unwrap_err();
     assert!(matches!(error, CallError::Refused { certain: true, .. }));
 }
@@ -67,7 +67,7 @@ fn a_goodbye_instead_of_a_hello_says_that_nothing_ran() {
         let mut hand = Hand::silent(Side::Dialer, SessionConfig::default());
         let id = hand
             .session
-            .open(header(Shape::Unary), Bytes::new(), true, hand.now)
+            .open(&header(Shape::Unary), Bytes::new(), true, hand.now)
             .unwrap();
         sent(&mut hand.session);
         hand.tell(Kind::Goodbye, 0, 0, &goodbye(code), &[]);
@@ -89,7 +89,7 @@ fn in_the_middle(code: ErrorCode) {
     let ran = hand.open(Shape::Unary);
     let waits = hand
         .session
-        .open(header(Shape::Unary), Bytes::new(), true, hand.now)
+        .open(&header(Shape::Unary), Bytes::new(), true, hand.now)
         .unwrap();
     hand.tell(Kind::Goodbye, 0, 0, &goodbye(code), &[]);
     let Some(Received::Failed(error)) = hand.session.take(ran) else {
@@ -109,7 +109,7 @@ fn the_end_of_the_stream_before_hello_looks_like_a_refusal_to_the_dialer() {
     let mut hand = Hand::silent(Side::Dialer, SessionConfig::default());
     let id = hand
         .session
-        .open(header(Shape::Unary), Bytes::new(), true, hand.now)
+        .open(&header(Shape::Unary), Bytes::new(), true, hand.now)
         .unwrap();
     hand.session.receive_end();
     let error = hand.session.take(id);
@@ -183,7 +183,7 @@ fn a_goodbye_lets_running_calls_end_and_takes_no_new_ones() {
     let now = pair.now;
     let crossing = pair
         .dialer
-        .open(header(Shape::Unary), Bytes::new(), true, now)
+        .open(&header(Shape::Unary), Bytes::new(), true, now)
         .unwrap();
     pair.listener
         .goodbye(&Goodbye::new(ErrorCode::ShuttingDown, "restarting"));
@@ -200,7 +200,7 @@ fn a_goodbye_lets_running_calls_end_and_takes_no_new_ones() {
         1
     );
     for session in [&mut pair.dialer, &mut pair.listener] {
-        let error = session.open(header(Shape::Unary), Bytes::new(), true, now);
+        let error = session.open(&header(Shape::Unary), Bytes::new(), true, now);
         assert_eq!(error, Err(CallError::ShuttingDown));
     }
     assert!(!pair.listener.is_drained());
@@ -227,7 +227,7 @@ fn a_lost_goodbye_says_which_calls_never_ran() {
     let now = pair.now;
     let crossing = pair
         .dialer
-        .open(header(Shape::Unary), Bytes::new(), true, now)
+        .open(&header(Shape::Unary), Bytes::new(), true, now)
         .unwrap();
     pair.dialer.transmit(&mut pair.to_listener, usize::MAX);
     deliver(&mut pair.to_dialer, &mut pair.dialer, now);
@@ -270,7 +270,7 @@ fn calls_that_wait_to_be_sent_survive_a_goodbye_of_ones_own() {
     let now = pair.now;
     let id = pair
         .dialer
-        .open(header(Shape::Unary), Bytes::new(), true, now)
+        .open(&header(Shape::Unary), Bytes::new(), true, now)
         .unwrap();
     pair.dialer
         .goodbye(&Goodbye::new(ErrorCode::ShuttingDown, "restarting"));
@@ -370,7 +370,7 @@ fn calls_too_short_for_a_ping_still_find_out_that_nobody_is_there() {
         let deadline = hand.now + 5 * SECOND;
         let id = hand
             .session
-            .open(until(Shape::Unary, deadline), Bytes::new(), true, hand.now)
+            .open(&until(Shape::Unary, deadline), Bytes::new(), true, hand.now)
             .unwrap();
         while hand.now < deadline && hand.session.end().is_none() {
             hand.now = hand.session.next_timeout().unwrap().max(hand.now);
@@ -390,7 +390,7 @@ fn a_ping_of_the_last_call_ends_the_session_without_calls() {
     let mut hand = Hand::dialer();
     let deadline = hand.now + 16 * SECOND;
     hand.session
-        .open(until(Shape::Unary, deadline), Bytes::new(), true, hand.now)
+        .open(&until(Shape::Unary, deadline), Bytes::new(), true, hand.now)
         .unwrap();
     for seconds in [15, 1, 14] {
         assert_eq!(hand.session.end(), None);

@@ -21,7 +21,7 @@ fn the_callers_side_keeps_to_the_other_sides_limit_of_calls() {
     let open = |pair: &mut Pair| {
         let now = pair.now;
         pair.dialer
-            .open(header(Shape::Unary), Bytes::new(), true, now)
+            .open(&header(Shape::Unary), Bytes::new(), true, now)
     };
     assert!(matches!(open(&mut pair), Err(CallError::Busy { .. })));
     pair.listener.send(first, body(0), true).unwrap();
@@ -35,12 +35,12 @@ fn before_hello_the_assumed_limit_of_calls_holds() {
     let mut hand = Hand::silent(Side::Dialer, SessionConfig::default());
     for _ in 0..ASSUMED_MAX_CALLS {
         hand.session
-            .open(header(Shape::Unary), Bytes::new(), true, hand.now)
+            .open(&header(Shape::Unary), Bytes::new(), true, hand.now)
             .unwrap();
     }
     let error = hand
         .session
-        .open(header(Shape::Unary), Bytes::new(), true, hand.now);
+        .open(&header(Shape::Unary), Bytes::new(), true, hand.now);
     assert!(matches!(error, Err(CallError::Busy { .. })), "{error:?}");
 }
 
@@ -72,11 +72,11 @@ fn bodies_over_the_limit_end_their_call_only() {
     let long = body(1001).bytes;
     let id = pair
         .dialer
-        .open(header(Shape::Unary), long.clone(), true, now)
+        .open(&header(Shape::Unary), long.clone(), true, now)
         .unwrap();
     let fine = pair
         .dialer
-        .open(header(Shape::Unary), body(1000).bytes, true, now)
+        .open(&header(Shape::Unary), body(1000).bytes, true, now)
         .unwrap();
     pair.pump();
     let error = pair.dialer.take(id);
@@ -91,7 +91,7 @@ fn bodies_over_the_limit_end_their_call_only() {
         pair.listener.send(fine, body(1001), true),
         Err(SendError::TooLarge)
     );
-    let error = pair.listener.open(header(Shape::Unary), long, true, now);
+    let error = pair.listener.open(&header(Shape::Unary), long, true, now);
     assert!(matches!(error, Err(CallError::TooLarge { .. })));
     let mut pair = Pair::with(small, SessionConfig::default());
     let id = pair.call(header(Shape::Server), body(0));
@@ -112,7 +112,7 @@ fn a_header_over_the_limit_is_not_sent() {
     let mut hand = Hand::dialer();
     let mut large = header(Shape::Unary);
     large.terms.tokens = Some(vec![0; MAX_HEADER].into());
-    let error = hand.session.open(large, Bytes::new(), true, hand.now);
+    let error = hand.session.open(&large, Bytes::new(), true, hand.now);
     assert!(
         matches!(error, Err(CallError::TooLarge { .. })),
         "{error:?}"
@@ -359,7 +359,7 @@ fn what_all_calls_have_waiting_is_bounded() {
     assert_eq!(hand.errors(), [(7, code(ErrorCode::Busy))]);
     let error = hand
         .session
-        .open(header(Shape::Unary), Bytes::new(), true, hand.now);
+        .open(&header(Shape::Unary), Bytes::new(), true, hand.now);
     assert!(matches!(error, Err(CallError::Busy { .. })), "{error:?}");
     // What was sent is room, for both that wait.
     let credit = crate::header::encode_credit(300_000);

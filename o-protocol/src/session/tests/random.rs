@@ -296,7 +296,7 @@ impl World {
                     header.terms.priority = o_core::Priority::Bulk;
                 }
                 let ended = !header.shape.streams_in();
-                if let Ok(id) = party.session.open(header, body(length).bytes, ended, now) {
+                if let Ok(id) = party.session.open(&header, body(length).bytes, ended, now) {
                     assert_eq!(party.ends.insert(id, 0), None);
                 }
             }
@@ -454,7 +454,7 @@ proptest! {
         for shape in 1..=4 {
             let header = header(Shape::from_number(shape).unwrap());
             let ended = !header.shape.streams_in();
-            let id = party.session.open(header, Bytes::new(), ended, now).unwrap();
+            let id = party.session.open(&header, Bytes::new(), ended, now).unwrap();
             party.ends.insert(id, 0);
         }
         let headers = [

@@ -379,7 +379,7 @@ fn a_stream_cut_at_any_byte_ends_every_call() {
         let ended = !shape.streams_in();
         source
             .session
-            .open(header(shape), body(40).bytes, ended, now)
+            .open(&header(shape), body(40).bytes, ended, now)
             .unwrap();
     }
     source.session.finish(CallId(3)).unwrap();
