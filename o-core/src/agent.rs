@@ -17,6 +17,10 @@ pub trait Agent: Send + Sync + 'static {
 
     /// Serves one call.
     ///
+    /// Up to where the future first waits it may be polled by whoever reads the connection: what
+    /// blocks a thread there holds up the other calls of that connection, and a call of its own over
+    /// the same connection must be awaited, not waited for with the thread blocked.
+    ///
     /// # Errors
     /// What it returns travels to the caller with its code; [`CallError::UnknownMethod`] for a
     /// method that it does not have.

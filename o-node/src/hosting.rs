@@ -3,10 +3,14 @@
 use std::{
     collections::HashMap,
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
     sync::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
+    task::{Context, Waker},
+    time::{Duration, Instant},
 };
 
 use futures::future::{BoxFuture, FutureExt as _, ready};
@@ -14,8 +18,9 @@ use o_address::{Address, PeerId};
 use o_core::{Agent, CallError, Capability, IncomingCall, MethodSpec, Record, Reply};
 use o_protocol::{Serve, ServedCall};
 use tokio::sync::watch;
+use tracing::Instrument as _;
 
-use crate::{builtin::BuiltIn, tasks::Tasks};
+use crate::{builtin::BuiltIn, pace::Pace, tasks::Tasks};
 
 /// An agent and what is said about it.
 ///
@@ -123,6 +128,7 @@ pub(crate) struct Counts {
     /// Of built-in methods, which are not among the others.
     pub(crate) builtin: AtomicU64,
     pub(crate) running: AtomicUsize,
+    pub(crate) pace: Pace,
 }
 
 /// A hosted agent.
@@ -257,6 +263,10 @@ pub(crate) struct Dispatcher {
     pub(crate) tasks: Tasks,
     /// Calls served at once.
     pub(crate) limit: usize,
+    /// Longest first step of a call that is begun where it arrives.
+    pub(crate) quick_step: Duration,
+    /// Of the node's own methods.
+    pub(crate) pace: Pace,
     pub(crate) running: Arc<AtomicUsize>,
     /// Those of them that were made in this process.
     pub(crate) local_calls: AtomicUsize,
@@ -335,14 +345,38 @@ impl Serve for Dispatcher {
             Ok(target) => target,
             Err(error) => return call.refuse(&error),
         };
-        match self.begin(&target) {
-            Ok(running) => self.tasks.spawn_call(span(&call), async move {
-                call.answer(&target).await;
-                drop(running);
-            }),
-            Err(error) => call.refuse(&error),
+        let running = match self.begin(&target) {
+            Ok(running) => running,
+            Err(error) => return call.refuse(&error),
+        };
+        let span = span(&call);
+        let hosted = target.hosted.clone();
+        let pace = hosted
+            .as_ref()
+            .map_or(&self.pace, |hosted| &hosted.counts.pace);
+        let answer = async move {
+            call.answer(&target).await;
+            drop(running);
+        };
+        let mut answer = Box::pin(answer.instrument(span));
+        if pace.is_quick(self.quick_step) {
+            let begun = Instant::now();
+            let done = ends_at_once(answer.as_mut());
+            pace.took(begun.elapsed(), self.quick_step);
+            if done {
+                return;
+            }
         }
+        self.tasks.spawn_call(answer);
     }
+}
+
+/// Polls a future once; whether it is over. It must be polled again, by who will be woken, if it is
+/// not. A panic ends it as it would end a task: what it held has been dropped.
+fn ends_at_once(future: Pin<&mut impl Future<Output = ()>>) -> bool {
+    let mut nobody = Context::from_waker(Waker::noop());
+    let polled = catch_unwind(AssertUnwindSafe(|| future.poll(&mut nobody)));
+    polled.map_or(true, |polled| polled.is_ready())
 }
 
 /// Under which everything is logged that is done for a call.

@@ -17,6 +17,7 @@ mod find;
 mod hosting;
 mod link;
 mod node;
+mod pace;
 mod parting;
 mod peers;
 pub mod raw;

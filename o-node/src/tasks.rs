@@ -3,7 +3,7 @@
 use std::{future::Future, time::Duration};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{Instrument, Span};
+use tracing::Instrument;
 
 /// The tasks of one run of a node. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -29,8 +29,7 @@ impl Tasks {
 
     /// Runs the answer to a call. It is not told to end: closing its session does that, and a token
     /// that every call registers with would be a lock on the way of each.
-    pub(crate) fn spawn_call(&self, call: Span, future: impl Future<Output = ()> + Send + 'static) {
-        let future = future.instrument(call);
+    pub(crate) fn spawn_call(&self, future: impl Future<Output = ()> + Send + 'static) {
         drop(tokio::spawn(self.tracker.track_future(future)));
     }
 

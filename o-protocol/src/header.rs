@@ -266,7 +266,7 @@ impl CallHeader {
     pub(crate) fn decode_after(
         input: &[u8],
         now: Instant,
-        recent: Option<&(Address, Arc<str>)>,
+        recent: Option<&Self>,
     ) -> Result<Self, HeaderError> {
         let mut target = None;
         let mut method = None;
@@ -278,13 +278,13 @@ impl CallHeader {
             match (key, value) {
                 (1, Value::Text(text)) => {
                     target = Some(match recent {
-                        Some((recent, _)) if recent.as_str() == text => recent.clone(),
+                        Some(recent) if recent.target.as_str() == text => recent.target.clone(),
                         _ => address(key, text)?,
                     });
                 }
                 (2, Value::Text(text)) => {
                     method = Some(match recent {
-                        Some((_, recent)) if **recent == *text => recent.clone(),
+                        Some(recent) if *recent.method == *text => recent.method.clone(),
                         _ => short(key, text, MAX_METHOD)?,
                     });
                 }

@@ -11,6 +11,7 @@ mod flow;
 mod outgoing;
 mod queue;
 mod receive;
+mod recent;
 mod schedule;
 #[cfg(test)]
 mod tests;
@@ -24,7 +25,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use o_address::Address;
 use o_core::{Body, CallError, ErrorCode, NetworkId};
 use rustc_hash::FxHashMap;
 
@@ -32,6 +32,7 @@ use self::{
     ascending::Ascending,
     call::Call,
     flow::{Inbox, Outbox, Outgoing},
+    recent::Recent,
     schedule::Schedule,
 };
 pub use self::{
@@ -74,7 +75,7 @@ pub struct Session {
     next_id: u64,
     last_their_id: u64,
     /// What they called last: most calls of a connection are for the same agent and method.
-    last_called: Option<(Address, Arc<str>)>,
+    recent: Option<Recent>,
     control: Vec<u8>,
     schedule: Schedule,
     /// Calls of ours whose CALL has not gone. Ids go up on the wire, whatever the priorities say.
@@ -121,7 +122,7 @@ impl Session {
             their_calls: 0,
             next_id: if side == Side::Dialer { 1 } else { 2 },
             last_their_id: 0,
-            last_called: None,
+            recent: None,
             control: Vec::new(),
             schedule: Schedule::default(),
             unsent: Ascending::default(),
@@ -423,14 +424,16 @@ impl Session {
         } else {
             call.inbox.ended = true;
         }
-        if let Some(deadline) = call.deadline {
+        if let Some(deadline) = call.deadline.take() {
             self.deadlines.remove((deadline, id));
         }
         if std::mem::take(&mut call.outbox.scheduled) {
             self.schedule.remove(call.priority, id);
         }
         let freed = call.outbox.clear();
-        self.unsent.remove(id);
+        if !call.outbox.begun {
+            self.unsent.remove(id);
+        }
         self.held.remove(&id);
         self.notices.push_back(Notice::Readable(CallId(id)));
         if call.outbox.held {
@@ -454,7 +457,9 @@ impl Session {
         };
         let received = call.inbox.clear().saturating_add(call.accepted);
         self.buffered = self.buffered.saturating_sub(received);
-        self.unsent.remove(id);
+        if call.ours && !call.outbox.begun {
+            self.unsent.remove(id);
+        }
         self.held.remove(&id);
         if let Some(deadline) = call.deadline {
             self.deadlines.remove((deadline, id));

@@ -93,6 +93,7 @@ impl NodeConfig {
         let (node, session) = (&self.node, &self.session);
         let times = [
             ("call_timeout", node.call_timeout),
+            ("quick_step", node.quick_step),
             ("deadline_check", node.deadline_check),
             ("dial_timeout", node.dial_timeout),
             ("start_timeout", node.start_timeout),

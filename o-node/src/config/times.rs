@@ -62,6 +62,11 @@ pub struct Times {
     /// How often each connection is pinged; one that does not answer is closed. Default 30 s.
     #[serde(with = "humantime_serde")]
     pub ping_interval: Duration,
+    /// Longest first step of an agent, up to where it first waits, for which its calls are begun on the
+    /// task of the connection that they came over. The calls of one that takes longer run in tasks of
+    /// their own, and so on several processors. Zero: every call is a task. Default 10 µs.
+    #[serde(with = "humantime_serde")]
+    pub quick_step: Duration,
     /// Calls served at once over all connections; more are answered `busy`. Default 4096.
     pub max_calls: usize,
     /// Agents hosted. Default 256.
@@ -88,6 +93,7 @@ impl Default for Times {
     fn default() -> Self {
         Self {
             call_timeout: Duration::from_secs(30),
+            quick_step: Duration::from_micros(10),
             deadline_check: Duration::from_millis(250),
             dial_timeout: Duration::from_secs(15),
             start_timeout: Duration::from_secs(10),

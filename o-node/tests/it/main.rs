@@ -25,6 +25,7 @@ mod killed;
 mod life;
 mod load;
 mod measuring;
+mod pace;
 mod processes;
 mod raw_peer;
 mod resolving;

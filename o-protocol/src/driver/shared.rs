@@ -69,6 +69,13 @@ fn set(slot: &mut Option<Waker>, cx: &Context<'_>) {
     }
 }
 
+fn wake_all(wakers: Vec<Waker>) {
+    // Most of what callers and handlers do wakes nobody.
+    for waker in wakers {
+        waker.wake();
+    }
+}
+
 impl Shared {
     pub(super) fn new(session: Session, peer: Option<PeerId>) -> Self {
         let state = State {
@@ -119,7 +126,7 @@ impl Shared {
             }
             result
         };
-        wake.into_iter().for_each(Waker::wake);
+        wake_all(wake);
         calls.into_iter().for_each(|call| serve.serve(call));
         result
     }
@@ -146,7 +153,10 @@ impl Shared {
             }
             (result, state.wake_driver())
         };
-        wake.into_iter().chain(driver).for_each(Waker::wake);
+        wake_all(wake);
+        if let Some(driver) = driver {
+            driver.wake();
+        }
         result
     }
 
@@ -243,7 +253,7 @@ impl Shared {
             }
             wake.extend(state.driver.take());
         }
-        wake.into_iter().for_each(Waker::wake);
+        wake_all(wake);
     }
 
     pub(super) fn wants_input(&self) -> bool {

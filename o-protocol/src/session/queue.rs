@@ -6,15 +6,15 @@ use std::collections::VecDeque;
 #[derive(Debug)]
 pub(super) struct Queue<T> {
     first: Option<T>,
-    /// What came after `first`; empty when there is none.
-    rest: VecDeque<T>,
+    /// What came after `first`, where there ever was something: most calls need no room for it.
+    rest: Option<VecDeque<T>>,
 }
 
 impl<T> Default for Queue<T> {
     fn default() -> Self {
         Self {
             first: None,
-            rest: VecDeque::new(),
+            rest: None,
         }
     }
 }
@@ -24,12 +24,13 @@ impl<T> Queue<T> {
         if self.first.is_none() {
             self.first = Some(element);
         } else {
-            self.rest.push_back(element);
+            self.rest.get_or_insert_default().push_back(element);
         }
     }
 
     pub(super) fn pop_front(&mut self) -> Option<T> {
-        std::mem::replace(&mut self.first, self.rest.pop_front())
+        let next = self.rest.as_mut().and_then(|rest| rest.pop_front());
+        std::mem::replace(&mut self.first, next)
     }
 
     pub(super) fn front(&self) -> Option<&T> {
@@ -46,7 +47,7 @@ impl<T> Queue<T> {
 
     pub(super) fn clear(&mut self) {
         self.first = None;
-        self.rest.clear();
+        self.rest = None;
     }
 }
 

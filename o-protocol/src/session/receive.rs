@@ -11,12 +11,11 @@ use o_core::{CallError, ErrorCode};
 use super::{
     ASSUMED_CREDIT, ASSUMED_MAX_FRAME, Call, CallId, Notice, Session, SessionEnd, Side,
     flow::{Accepted, Inbox, Outbox},
+    recent::Recent,
 };
 use crate::{
     frame::{FLAG_END, FLAG_MORE, FLAG_PONG, Frame, FrameError, Kind},
-    header::{
-        self, CallHeader, ErrorContext, Goodbye, HeaderError, Hello, MAX_ERROR_DATA, MAX_HEADER,
-    },
+    header::{self, ErrorContext, Goodbye, HeaderError, Hello, MAX_ERROR_DATA, MAX_HEADER},
 };
 
 /// How long a side that said goodbye is given to end the stream when no calls are open: what it asks
@@ -130,8 +129,7 @@ impl Session {
             return Ok(());
         }
         self.last_their_id = id;
-        let decoded = CallHeader::decode_after(frame.header, now, self.last_called.as_ref());
-        let header = match decoded {
+        let header = match Recent::decode(&mut self.recent, frame.header, now) {
             Ok(header) => header,
             Err(error @ HeaderError::Malformed { .. }) => return Err(error),
             Err(error) => {
@@ -154,11 +152,6 @@ impl Session {
         }
         if let Some(deadline) = header.terms.deadline {
             self.deadlines.insert((deadline, id));
-        }
-        let again =
-            |(target, method): &(_, _)| (target, method) == (&header.target, &header.method);
-        if !self.last_called.as_ref().is_some_and(again) {
-            self.last_called = Some((header.target.clone(), header.method.clone()));
         }
         let inbox = Inbox::new(self.config.initial_credit.into());
         let outbox = Outbox::new(self.peer_credit());
