@@ -8,6 +8,7 @@ mod calls;
 mod dht;
 mod dial;
 mod handle;
+mod later;
 mod limits;
 mod listen;
 #[cfg(feature = "mdns")]

@@ -94,6 +94,7 @@ impl NodeConfig {
         let times = [
             ("call_timeout", node.call_timeout),
             ("quick_step", node.quick_step),
+            ("identify_delay", node.identify_delay),
             ("deadline_check", node.deadline_check),
             ("dial_timeout", node.dial_timeout),
             ("start_timeout", node.start_timeout),

@@ -55,6 +55,10 @@ pub struct Times {
     /// How long a refused peer may take to read why. Default 1 s.
     #[serde(with = "humantime_serde")]
     pub refuse_timeout: Duration,
+    /// How long a new connection is left to the call that it was made for before identify and ping begin
+    /// on it; they begin at once where the other side does. Zero: at once. Default 20 ms.
+    #[serde(with = "humantime_serde")]
+    pub identify_delay: Duration,
     /// How long a connection without a call session is kept: it is discovery's, or nobody's. Default
     /// 10 s.
     #[serde(with = "humantime_serde")]
@@ -93,6 +97,7 @@ impl Default for Times {
     fn default() -> Self {
         Self {
             call_timeout: Duration::from_secs(30),
+            identify_delay: Duration::from_millis(20),
             quick_step: Duration::from_micros(10),
             deadline_check: Duration::from_millis(250),
             dial_timeout: Duration::from_secs(15),

@@ -11,7 +11,7 @@ use libp2p::{
 use o_core::{Discovery, StartError};
 use o_transport::{BoxedTransport, Keypair};
 
-use super::{Parts, Sources, calls, limits};
+use super::{Parts, Sources, calls, later::Later, limits};
 use crate::{config::NodeConfig, tasks::Tasks};
 
 /// Every behaviour of a node. Limits come first: nothing behind them sees what they deny.
@@ -19,8 +19,8 @@ use crate::{config::NodeConfig, tasks::Tasks};
 pub(crate) struct Behaviour {
     pub(super) limits: limits::Behaviour,
     pub(super) calls: calls::Behaviour,
-    pub(super) identify: identify::Behaviour,
-    pub(super) ping: ping::Behaviour,
+    pub(super) identify: Later<identify::Behaviour>,
+    pub(super) ping: Later<ping::Behaviour>,
     #[cfg(feature = "kad")]
     pub(super) dht: Toggle<o_discovery::swarm::dht::Behaviour>,
     #[cfg(feature = "mdns")]
@@ -55,11 +55,13 @@ pub(crate) fn build(
     let (dht_behaviour, dht) = super::dht::build(config, keypair, &mut sources);
     #[cfg(feature = "mdns")]
     let (mdns_behaviour, mdns) = super::mdns::build(config, peer, &mut sources)?;
+    let ping = ping::Config::new().with_interval(config.node.ping_interval);
+    let pause = config.node.identify_delay;
     let behaviour = Behaviour {
         limits: limits::Behaviour::new(config.limits.clone()),
         calls: calls::Behaviour::new(shared),
-        identify: identify::Behaviour::new(identify),
-        ping: ping::Behaviour::new(ping::Config::new().with_interval(config.node.ping_interval)),
+        identify: Later::new(identify::Behaviour::new(identify), pause),
+        ping: Later::new(ping::Behaviour::new(ping), pause),
         #[cfg(feature = "kad")]
         dht: dht_behaviour.into(),
         #[cfg(feature = "mdns")]
