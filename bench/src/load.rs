@@ -32,6 +32,10 @@ impl Seen {
         }
     }
 
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.elapsed
+    }
+
     pub(crate) fn calls(&self) -> usize {
         self.times.len()
     }

@@ -2,8 +2,10 @@
 
 mod contender;
 mod drive;
+mod hold;
 mod libp2p_node;
 mod load;
+mod many;
 mod mux;
 mod nats;
 mod node;
@@ -18,6 +20,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use contender::Kind;
 use drive::Drive;
+use hold::Hold;
 
 /// Measures calls between two processes.
 #[derive(Debug, Parser)]
@@ -38,6 +41,13 @@ enum Command {
     },
     /// Prints one JSON object a line for each measure.
     Drive(Drive),
+    /// As `serve`, our node with room for so many connections.
+    ServeMany {
+        /// How many.
+        connections: usize,
+    },
+    /// Connects many nodes to one that serves many, and prints what they found as one JSON object.
+    Hold(Hold),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -55,6 +65,8 @@ fn main() -> anyhow::Result<()> {
     let main = match arguments.command {
         Command::Serve { kind } => runtime.spawn(serve::run(kind)),
         Command::Drive(drive) => runtime.spawn(drive::run(drive)),
+        Command::ServeMany { connections } => runtime.spawn(serve::many(connections)),
+        Command::Hold(hold) => runtime.spawn(hold::run(hold)),
     };
     let outcome = runtime.block_on(main).context("it panicked")?;
     runtime.shutdown_background();

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
+use rustix::process::{Resource, getrlimit, setrlimit};
 
 /// Processor time of a process, all threads, user and system. The kernel counts it exactly and shows it in hundredths of a second.
 pub(crate) fn cpu(process: u32) -> anyhow::Result<Duration> {
@@ -43,6 +44,26 @@ pub(crate) fn resident_kib(processes: &[u32]) -> anyhow::Result<f64> {
     Ok(pages as f64 * rustix::param::page_size() as f64 / 1024.0)
 }
 
+/// Open files beside those of the connections: listeners, pipes, what the runtime has.
+const OTHER_FILES: u64 = 64;
+
+/// Makes sure that this process may have so many connections open.
+pub(crate) fn allow_connections(connections: usize) -> anyhow::Result<()> {
+    let wanted = u64::try_from(connections)? + OTHER_FILES;
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= wanted) {
+        return Ok(());
+    }
+    ensure!(
+        limit.maximum.is_none_or(|maximum| maximum >= wanted),
+        "{connections} connections need {wanted} open files, and {} are allowed (`ulimit -Hn`)",
+        limit.maximum.unwrap_or_default()
+    );
+    limit.current = Some(wanted);
+    setrlimit(Resource::Nofile, limit)?;
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,6 +73,15 @@ mod tests {
         let stat = "42 (a (strange) name) S 1 42 42 0 -1 4194304 1 2 3 4 70 30 5 6 20 0 1 0 99";
         assert_eq!(ticks(stat), Some(100));
         assert_eq!(ticks("42 (short) S 1"), None);
+    }
+
+    #[test]
+    fn a_few_connections_are_allowed_and_too_many_are_named() {
+        allow_connections(10).unwrap();
+        if let Some(maximum) = getrlimit(Resource::Nofile).maximum {
+            let error = allow_connections(usize::try_from(maximum).unwrap()).unwrap_err();
+            assert!(error.to_string().contains("ulimit"), "{error}");
+        }
     }
 
     #[test]

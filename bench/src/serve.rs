@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 
 use tokio::sync::oneshot;
 
-use crate::{contender::Kind, nats, node, raw, request_response, substream, tonic_h2c};
+use crate::{contender::Kind, many, nats, node, raw, request_response, substream, tonic_h2c};
 
 /// What has to live as long as the server does.
 #[derive(Debug)]
@@ -33,15 +33,28 @@ pub(crate) async fn run(kind: Kind) -> anyhow::Result<()> {
         Kind::OQuic => with_node(node::serve::<node::Quic>().await?),
         Kind::OTls => with_node(node::serve::<node::Tls>().await?),
     };
-    let processes: Vec<_> = processes.iter().map(u32::to_string).collect();
-    let mut out = std::io::stdout();
-    writeln!(out, "{address} {}", processes.join(" "))?;
-    out.flush()?;
+    say(&address, &processes)?;
     input_ends().await;
     if let Held::Process(mut server) = held {
         // Waited for, so that its processor time is counted as this process's.
         server.kill().await?;
     }
+    Ok(())
+}
+
+/// Serves many connections at once until standard input ends.
+pub(crate) async fn many(connections: usize) -> anyhow::Result<()> {
+    let (address, _node) = many::serve(connections).await?;
+    say(&address, &[std::process::id()])?;
+    input_ends().await;
+    Ok(())
+}
+
+fn say(address: &str, processes: &[u32]) -> anyhow::Result<()> {
+    let processes: Vec<_> = processes.iter().map(u32::to_string).collect();
+    let mut out = std::io::stdout();
+    writeln!(out, "{address} {}", processes.join(" "))?;
+    out.flush()?;
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! `bench`: the node beside its peers, instructions per call, and the micro-benchmarks.
 
 mod chart;
+mod connections;
 mod contenders;
 mod document;
 mod figures;
@@ -30,7 +31,8 @@ const MANIFEST: &str = "bench/Cargo.toml";
 const DOCUMENT: &str = "docs/performance.md";
 const CHART: &str = "docs/performance.svg";
 
-/// Runs what was asked for; without a word, the comparison and the instruction counts, into docs/performance.md.
+/// Runs what was asked for; without a word, the comparison, the many connections and the instruction counts, into
+/// docs/performance.md.
 pub(crate) fn run(sh: &Shell, flags: &flags::Bench) -> anyhow::Result<Outcome> {
     if flags.check {
         return check(sh);
@@ -42,18 +44,23 @@ pub(crate) fn run(sh: &Shell, flags: &flags::Bench) -> anyhow::Result<Outcome> {
     if flags.instructions {
         return instructions::run(sh);
     }
+    if let Some(count) = flags.connections {
+        return connections::run(sh, count);
+    }
     let plan = if flags.quick { run::QUICK } else { run::FULL };
     let measured = run::run(sh, &plan)?;
     let section = report::section(&measured);
     let chart = chart::draw(&measured.figures);
     if flags.quick {
         say(&section);
+        say(&connections::measure(sh, connections::QUICK)?);
         sh.write_file(target_dir()?.join("performance.svg"), chart)?;
         return Ok(Outcome::Done);
     }
     document::replace(sh, "measured", &section)?;
     sh.write_file(CHART, chart)?;
     say(&format!("written: {DOCUMENT}, {CHART}"));
+    connections::run(sh, connections::FULL)?;
     instructions::run(sh)
 }
 

@@ -50,6 +50,8 @@ xflags::xflags! {
         cmd bench {
             /// One short round, printed, not written.
             optional --quick
+            /// Only hold so many connections in one node, and write what that takes.
+            optional --connections connections: u32
             /// Only count instructions per call.
             optional --instructions
             /// Run the packages' own benchmarks instead, compared with the saved figures.

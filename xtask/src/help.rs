@@ -97,7 +97,7 @@ const COMMANDS: &[Command] = &[
     manual(
         "bench",
         "[--quick|--micro]",
-        "the node beside its peers, into docs/performance.md; --instructions, --micro [--save], --check",
+        "the node beside its peers, into docs/performance.md; --connections N, --instructions, --micro [--save], --check",
     ),
     manual(
         "fuzz-smoke",

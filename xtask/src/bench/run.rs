@@ -116,7 +116,7 @@ fn has(sh: &Shell, program: &str) -> bool {
 }
 
 /// The program in a mode.
-fn program(mode: Mode) -> anyhow::Result<Command> {
+pub(super) fn program(mode: Mode) -> anyhow::Result<Command> {
     let path = target_dir()?.join("release/o-bench");
     let mut command = match mode {
         Mode::Pinned => {
@@ -148,17 +148,31 @@ impl Drop for Server {
 
 /// Starts a server, drives it, and gives what the driver printed.
 fn measure(mode: Mode, kind: &str, seconds: &str) -> anyhow::Result<String> {
+    let drive = |address: &str| {
+        let mut command = program(mode)?;
+        command
+            .args(["drive", kind])
+            .args(address.split_whitespace());
+        command.args(["--seconds", seconds]);
+        Ok(command)
+    };
+    drive_served(mode, &["serve", kind], drive)
+}
+
+/// Starts a server, then a driver for what the server printed, and gives what the driver printed.
+pub(super) fn drive_served(
+    mode: Mode,
+    serve: &[&str],
+    drive: impl FnOnce(&str) -> anyhow::Result<Command>,
+) -> anyhow::Result<String> {
     let mut command = program(mode)?;
-    command.args(["serve", kind]).stdin(Stdio::piped());
+    command.args(serve).stdin(Stdio::piped());
     let mut server = Server(command.spawn().context("the server cannot be started")?);
     let output = server.0.stdout.take().context("no output")?;
     let mut line = String::new();
     BufReader::new(output).read_line(&mut line)?;
     ensure!(!line.is_empty(), "the server ended without an address");
-    let mut command = program(mode)?;
-    command.args(["drive", kind]).args(line.split_whitespace());
-    command.args(["--seconds", seconds]);
-    let output = command
+    let output = drive(&line)?
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()?;

@@ -1,7 +1,7 @@
 //! Tables, picture and marks, from made-up figures.
 
 use super::{
-    chart, document,
+    chart, connections, document,
     figures::{CALLS_64, Figures, Mode, RTT, Spread},
     instructions, machine, report,
     run::Measured,
@@ -127,10 +127,34 @@ fn only_the_section_between_its_marks_is_replaced() {
 }
 
 #[test]
-fn the_document_has_both_sections() {
+fn many_connections_are_told_in_one_table_and_a_missing_figure_is_named() {
+    let mut found = serde_json::json!({
+        "connections": 10_000, "made_in_s": 18.33, "made_per_second": 545.5, "made_p50_ms": 116.4, "made_p99_ms": 194.9,
+        "memory_kib": 56.9, "idle_cpu": 0.113, "every_s": 5.0, "sparse_per_second": 1999.9, "sparse_p50_us": 430.5,
+        "sparse_p99_us": 5703.0, "sparse_cpu": 0.407, "callers": 64, "busy_per_second": 10030.8, "busy_p50_us": 5805.5,
+        "busy_p99_us": 17975.0, "closed_in_s": 4.87, "again_kib": 0.7, "calls": 130_423
+    });
+    let machine = machine::Machine::default();
+    let section = connections::section(&found, &machine).unwrap();
+    for row in [
+        "| 10000 connections | |",
+        "18.3 s, 546 a second; each p50 116 ms, p99 195 ms |",
+        "| server while nobody calls | 11.3 % of one processor |",
+        "| each calls once in 5 s | 2000 calls/s; p50 430 µs, p99 5703 µs; the server takes 40.7 % of one processor |",
+        "| 64 callers, over one after the other | 10k calls/s; p50 5806 µs, p99 18k µs |",
+    ] {
+        assert!(section.contains(row), "{row}\n{section}");
+    }
+    found["memory_kib"] = serde_json::Value::Null;
+    let error = connections::section(&found, &machine).unwrap_err();
+    assert!(error.to_string().contains("memory_kib"), "{error}");
+}
+
+#[test]
+fn the_document_has_every_section() {
     let sh = crate::workspace::shell().unwrap();
     let text = sh.read_file(super::DOCUMENT).unwrap();
-    for name in ["measured", "instructions"] {
+    for name in ["measured", "connections", "instructions"] {
         assert!(document::replaced(&text, name, "").is_some(), "{name}");
     }
 }
