@@ -93,8 +93,14 @@ impl Node {
     async fn call_by_routes(running: &Running, mut call: OutgoingCall) -> Result<Reply, CallError> {
         let until = Until::of(&call);
         if let Some(told) = running.told(&call.target, until).await? {
-            let outcome = running.try_routes(told, &mut call, until).await;
-            return outcome.map_err(|(error, _)| error);
+            // Nobody else is asked, but who was lost may be back.
+            return match running.try_routes(told.clone(), &mut call, until).await {
+                Err((error, Again::Yes)) if is_lost(&error) => {
+                    let outcome = running.try_routes(told, &mut call, until).await;
+                    outcome.map_err(|(error, _)| error)
+                }
+                ended => ended.map_err(|(error, _)| error),
+            };
         }
         let known = running.resolver.known(&call.target);
         if known.is_empty() {
@@ -176,6 +182,14 @@ impl Until {
 enum Again {
     Yes,
     No,
+}
+
+/// Whether the connection of a call went, before the call or in the middle of it.
+fn is_lost(error: &CallError) -> bool {
+    matches!(
+        error,
+        CallError::ConnectionLost { .. } | CallError::Refused { certain: false, .. }
+    )
 }
 
 /// A call's answer, or why there is none.
@@ -283,10 +297,7 @@ impl Running {
                 // It was leaving before it took the call. A method's own error of this kind, on a
                 // session that goes on, is an answer.
                 CallError::ShuttingDown => !link.session.is_open(),
-                CallError::ConnectionLost { .. } | CallError::Refused { certain: false, .. } => {
-                    call.terms.idempotency_key.is_some()
-                }
-                _ => false,
+                ref error => call.terms.idempotency_key.is_some() && is_lost(error),
             };
             if elsewhere {
                 self.resolver.cache.forget(&call.target);

@@ -1,6 +1,6 @@
 //! Calls made on behalf of calls, over three nodes in three processes.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use o_core::CallError;
 use o_node::{CallerExt as _, Node};
@@ -59,6 +59,56 @@ async fn a_cancelled_call_is_cancelled_down_the_whole_chain() {
     within(AT_ONCE, far("wait_ended").send::<()>(&worker))
         .await
         .unwrap();
+    end(chain).await;
+}
+
+/// The middle one.
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+#[tokio::test]
+async fn a_cancellation_goes_down_the_chain_within_one_round_trip() {
+    let chain = chain().await;
+    let (node, _, worker) = &chain;
+    let worker = node.peer(worker.peer);
+    let far = |method: &'static str, count| Call::to(address(WORKER), method).params(count);
+    let (mut round_trips, mut cancellations) = (Vec::new(), Vec::new());
+    // Taken in turns, so that whatever slows the machine down slows both.
+    for round in 1..=60 {
+        let begun = Instant::now();
+        soon(pass("left").send::<Option<f64>>(node)).await.unwrap();
+        round_trips.push(begun.elapsed());
+
+        let mut hang = Box::pin(pass("hang").send::<()>(node));
+        soon(async {
+            tokio::select! {
+                ended = &mut hang => panic!("it ended by itself: {ended:?}"),
+                running = far("wait_running", 1).send::<()>(&worker) => running.unwrap(),
+            }
+        })
+        .await;
+        // It waits over there when the call is dropped here: what was asked later has been answered.
+        let mut ended = Box::pin(far("wait_ended", round).send::<()>(&worker));
+        soon(async {
+            tokio::select! {
+                ended = &mut ended => panic!("before it was dropped: {ended:?}"),
+                echo = Call::to(address(WORKER), "echo").params("").send::<String>(&worker) => drop(echo.unwrap()),
+            }
+        })
+        .await;
+        let begun = Instant::now();
+        drop(hang);
+        soon(ended).await.unwrap();
+        cancellations.push(begun.elapsed());
+    }
+    let (round_trip, cancellation) = (median(round_trips), median(cancellations));
+    // Two steps down the chain, and one back to say so: three of the four of a round trip.
+    assert!(
+        cancellation <= round_trip,
+        "{cancellation:?} to cancel, {round_trip:?} there and back"
+    );
     end(chain).await;
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use o_address::{PeerId, TransportAddr};
-use o_core::{CallContext, Node as _};
+use o_core::{Attempt, CallContext, ConnectionGater, DenyReason, Direction, Node as _};
 use o_node::{BlockList, Hosting, Keypair, Methods, Node, NodeConfig};
 use o_protocol::Call;
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,9 @@ use tokio::{
 };
 
 use crate::{
+    faucet::faucet,
     support::{address, soon, start},
+    tally::tally,
     worker::Worker,
 };
 
@@ -33,8 +35,14 @@ pub(crate) struct Plan {
     /// A worker of its own at each address.
     pub(crate) host: Vec<String>,
     pub(crate) block: Vec<PeerId>,
+    /// The one IPv4 address that others may dial from; without it, any.
+    pub(crate) only_from: Option<String>,
     /// Where an agent is whose `pass` calls another, on behalf of its caller.
     pub(crate) relay: Option<String>,
+    /// Where an agent is that counts its calls.
+    pub(crate) tally: Option<String>,
+    /// Where an agent is that sends and takes as much as it can, or may.
+    pub(crate) faucet: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -52,7 +60,10 @@ impl Plan {
             seed: None,
             host,
             block: Vec::new(),
+            only_from: None,
             relay: None,
+            tally: None,
+            faucet: None,
         }
     }
 
@@ -107,6 +118,15 @@ impl Process {
         self.addresses.first().unwrap()
     }
 
+    /// The memory that it takes now, in bytes, as the kernel counts.
+    pub(crate) fn resident(&self) -> u64 {
+        let id = self.child.id().unwrap();
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.unwrap().split_whitespace().next().unwrap();
+        kib.parse::<u64>().unwrap() * 1024
+    }
+
     /// Kills it without a word (`SIGKILL`) and waits until it is gone.
     pub(crate) async fn kill(mut self) {
         soon(self.child.kill()).await.unwrap();
@@ -151,18 +171,52 @@ async fn run(plan: Plan) -> Node {
         .seed
         .as_deref()
         .map_or_else(Keypair::generate, Keypair::from_seed);
-    let blocked = BlockList::from_peers(plan.block).unwrap();
+    let door = Door {
+        blocked: BlockList::from_peers(plan.block).unwrap(),
+        only_from: plan.only_from.map(|ip| format!("/ip4/{ip}/")),
+    };
     let mut builder = Node::builder(keypair, o_node::Preset::Local)
         .config(plan.config)
-        .gater(blocked);
+        .gater(door);
     for address in &plan.host {
         builder = builder.host(Worker::new().at(address));
     }
+    if let Some(at) = &plan.tally {
+        builder = builder.host(tally(at));
+    }
     let node = start(builder).await;
+    if let Some(at) = &plan.faucet {
+        node.host(faucet(at, node.clone())).unwrap();
+    }
     if let Some(at) = &plan.relay {
         node.host(relay(at, node.clone())).unwrap();
     }
     node
+}
+
+/// Who may connect to a child.
+#[derive(Debug)]
+struct Door {
+    blocked: BlockList,
+    only_from: Option<String>,
+}
+
+impl ConnectionGater for Door {
+    fn allow(&self, attempt: &Attempt<'_>) -> Result<(), DenyReason> {
+        self.blocked.allow(attempt)?;
+        let wanted = |remote: &TransportAddr| {
+            let from = self.only_from.as_deref();
+            from.is_none_or(|from| remote.to_string().starts_with(from))
+        };
+        match attempt.remote {
+            Some(remote) if attempt.direction == Direction::Inbound && !wanted(remote) => {
+                Err(DenyReason::Policy {
+                    reason: "from elsewhere".into(),
+                })
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// An agent whose `pass` calls a method that takes nothing, and answers what that answers.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures::{FutureExt as _, StreamExt as _, stream};
-use o_core::{CallError, Query, Source};
+use o_core::{Body, CallError, Caller as _, Encoding, OutgoingCall, Query, Reply, Source};
 use o_node::{CallerExt as _, Node};
 use o_protocol::Call;
 
@@ -75,6 +75,51 @@ pub(crate) async fn every_shape(node: &Node) {
 async fn every_shape_over_tcp() {
     let (child, node) = pair().await;
     every_shape(&node).await;
+    end(child, node).await;
+}
+
+/// The items of an answer, as text.
+async fn texts(reply: Reply) -> Vec<String> {
+    let text = |body: Body| {
+        assert_eq!(body.encoding, Encoding::Json);
+        String::from_utf8(body.bytes.to_vec()).unwrap()
+    };
+    match reply {
+        Reply::One(body) => vec![text(body)],
+        Reply::Stream(items) => items.map(|item| text(item.unwrap())).collect().await,
+    }
+}
+
+#[tokio::test]
+async fn every_shape_without_types_over_tcp() {
+    let (child, node) = pair().await;
+    let worker = || address(WORKER);
+    let input = |items: &'static [&str]| {
+        let bodies = items.iter().map(|item| Ok(Body::json(*item)));
+        stream::iter(bodies).boxed()
+    };
+    let nothing = Body::json("null");
+    for (call, expected) in [
+        (
+            OutgoingCall::unary(worker(), "echo", Body::json(r#""text""#)),
+            &[r#""text""#][..],
+        ),
+        (
+            OutgoingCall::server_streaming(worker(), "count", Body::json("3")),
+            &["0", "1", "2"],
+        ),
+        (
+            OutgoingCall::client_streaming(worker(), "sum", nothing.clone(), input(&["1", "2"])),
+            &["3"],
+        ),
+        (
+            OutgoingCall::bidirectional(worker(), "upper", nothing, input(&[r#""a""#, r#""b""#])),
+            &[r#""A""#, r#""B""#],
+        ),
+    ] {
+        let reply = soon(node.call(call)).await.unwrap();
+        assert_eq!(soon(texts(reply)).await, expected);
+    }
     end(child, node).await;
 }
 
