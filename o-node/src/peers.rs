@@ -32,6 +32,8 @@ impl Peers {
 
     pub(crate) fn add(&self, link: Link) {
         let mut tables = self.lock();
+        // Also where nobody ever asks for a name: whoever goes is looked for among these.
+        tables.index();
         tables.opening.push(link.clone());
         tables.by_peer.entry(link.peer).or_default().push(link);
     }

@@ -4,6 +4,7 @@
 //! handler that says GOODBYE and closes within a second; what a limit refuses is cut at once.
 
 mod handler;
+mod open;
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -25,7 +26,10 @@ use o_core::{Attempt, ConnectionGater, DenyReason, Direction, Stage};
 use o_protocol::{Hello, Serve, SessionConfig, SessionEnd, SessionHandle};
 use o_transport::{from_multiaddr, from_peer_id};
 
-use self::handler::{Handler, HandlerEvent, Mode};
+use self::{
+    handler::{Handler, HandlerEvent, Mode},
+    open::Open,
+};
 
 /// What every connection's handler needs.
 pub(crate) struct Shared {
@@ -86,6 +90,7 @@ pub(crate) enum Event {
 pub(crate) struct Behaviour {
     shared: Arc<Shared>,
     refusing: HashSet<ConnectionId>,
+    open: Open,
     events: VecDeque<ToSwarm<Event, THandlerInEvent<Self>>>,
 }
 
@@ -94,6 +99,7 @@ impl Behaviour {
         Self {
             shared,
             refusing: HashSet::new(),
+            open: Open::default(),
             events: VecDeque::new(),
         }
     }
@@ -179,13 +185,14 @@ impl NetworkBehaviour for Behaviour {
 
     fn handle_pending_outbound_connection(
         &mut self,
-        _: ConnectionId,
+        connection: ConnectionId,
         peer: Option<PeerId>,
         _: &[Multiaddr],
         _: Endpoint,
     ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
         self.ask(Stage::Pending, Direction::Outbound, peer.as_ref(), None)
             .map_err(denied)?;
+        self.open.dial(connection);
         Ok(Vec::new())
     }
 
@@ -208,6 +215,7 @@ impl NetworkBehaviour for Behaviour {
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+        self.open.on_swarm_event(&event);
         if let FromSwarm::ConnectionClosed(closed) = event {
             self.refusing.remove(&closed.connection_id);
         }
@@ -252,6 +260,23 @@ impl NetworkBehaviour for Behaviour {
     }
 
     fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<Event, THandlerInEvent<Self>>> {
-        self.events.pop_front().map_or(Poll::Pending, Poll::Ready)
+        while let Some(event) = self.events.pop_front() {
+            // How, depends on what else has opened and closed meanwhile.
+            if let ToSwarm::CloseConnection {
+                peer_id,
+                connection: CloseConnection::One(connection),
+            } = event
+            {
+                if let Some(connection) = self.open.close(&peer_id, connection) {
+                    return Poll::Ready(ToSwarm::CloseConnection {
+                        peer_id,
+                        connection,
+                    });
+                }
+                continue;
+            }
+            return Poll::Ready(event);
+        }
+        Poll::Pending
     }
 }
