@@ -1,8 +1,4 @@
 //! A few of what are thousands in `cargo xtask bench --connections`.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test fails where something is missing"
-)]
 
 use std::{
     io::{BufRead as _, BufReader},

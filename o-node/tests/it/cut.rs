@@ -137,16 +137,21 @@ impl Scene {
         client
     }
 
-    /// How many bytes a call takes, there and back.
+    /// How many bytes a call takes, there and back: the fewest of some, for others may go beside one.
     async fn measured(&mut self, shape: Shape) -> [(Way, u64); 2] {
         let client = self.client().await;
         let ways = [Way::There, Way::Back];
-        let before = ways.map(|way| self.proxy.passed(way));
-        let id = self.next_id();
-        assert_eq!(shape.call(&client, id, None).await, Outcome::Whole);
-        let after = ways.map(|way| self.proxy.passed(way));
-        stop([client]).await;
-        [0, 1].map(|n| (ways[n], after[n] - before[n]))
+        let mut fewest = ways.map(|way| (way, u64::MAX));
+        for _ in 0..5 {
+            let before = ways.map(|way| self.proxy.passed(way));
+            let id = self.next_id();
+            assert_eq!(shape.call(&client, id, None).await, Outcome::Whole);
+            for ((way, bytes), before) in fewest.iter_mut().zip(before) {
+                *bytes = (*bytes).min(self.proxy.passed(*way) - before);
+            }
+        }
+        leave(client).await;
+        fewest
     }
 
     /// Cuts calls of one shape after so many bytes each way, in so many steps.
@@ -301,7 +306,7 @@ async fn a_small_call_with_a_key_is_made_again_wherever_it_was_cut() {
     let mut scene = Scene::new().await;
     let shape = Shape::Unary { bytes: 10 };
     scene.cut_everywhere(shape, 24, true).await;
-    assert!(scene.proxy.cuts() >= 40, "{} cuts", scene.proxy.cuts());
+    assert!(scene.proxy.cuts() >= 25, "{} cuts", scene.proxy.cuts());
     scene.end().await;
 }
 
