@@ -26,6 +26,10 @@ pub(crate) enum Kind {
     OQuic,
     /// Our node over TCP and TLS.
     OTls,
+    /// Our node over a Unix socket and Noise.
+    OUnix,
+    /// Our node over a Unix socket, in plaintext.
+    OUnixPlain,
 }
 
 /// What a call asks for.

@@ -86,6 +86,8 @@ pub(crate) async fn run(drive: Drive) -> anyhow::Result<()> {
         Kind::O => measure::<node::Ours<node::Noise>>(&drive).await,
         Kind::OQuic => measure::<node::Ours<node::Quic>>(&drive).await,
         Kind::OTls => measure::<node::Ours<node::Tls>>(&drive).await,
+        Kind::OUnix => measure::<node::Ours<node::Unix>>(&drive).await,
+        Kind::OUnixPlain => measure::<node::Ours<node::UnixPlain>>(&drive).await,
     }
 }
 

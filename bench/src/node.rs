@@ -1,4 +1,4 @@
-//! Our own node, over TCP with Noise or TLS, or over QUIC; the preset for one machine with its defaults, except that several
+//! Our own node, over TCP with Noise or TLS, over QUIC, or over a Unix socket; the preset for one machine with its defaults, except that several
 //! bodies of 16 MiB may be under way and that one machine may connect a thousand times.
 
 use std::marker::PhantomData;
@@ -64,6 +64,31 @@ impl Path for Tls {
         }
         config.transport.security = vec![o_node::Security::Tls];
         Ok(())
+    }
+}
+
+/// A Unix socket and Noise.
+#[derive(Clone, Debug)]
+pub(crate) struct Unix;
+
+impl Path for Unix {
+    fn set(config: &mut NodeConfig) -> anyhow::Result<()> {
+        let path = std::env::temp_dir().join(format!("o-bench-{}.sock", std::process::id()));
+        config.transport.tcp.enabled = false;
+        config.transport.unix.enabled = true;
+        config.listen = vec![format!("/unix{}", path.display()).parse()?];
+        Ok(())
+    }
+}
+
+/// A Unix socket in plaintext.
+#[derive(Clone, Debug)]
+pub(crate) struct UnixPlain;
+
+impl Path for UnixPlain {
+    fn set(config: &mut NodeConfig) -> anyhow::Result<()> {
+        config.transport.unix.plaintext = true;
+        Unix::set(config)
     }
 }
 

@@ -32,6 +32,8 @@ pub(crate) async fn run(kind: Kind) -> anyhow::Result<()> {
         Kind::O => with_node(node::serve::<node::Noise>().await?),
         Kind::OQuic => with_node(node::serve::<node::Quic>().await?),
         Kind::OTls => with_node(node::serve::<node::Tls>().await?),
+        Kind::OUnix => with_node(node::serve::<node::Unix>().await?),
+        Kind::OUnixPlain => with_node(node::serve::<node::UnixPlain>().await?),
     };
     say(&address, &processes)?;
     input_ends().await;

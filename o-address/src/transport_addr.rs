@@ -134,7 +134,8 @@ impl TransportAddr {
         }
     }
 
-    /// Whether the address is known to stay within this machine: `/ip4/127.x`, `/ip6/::1`, `/memory`, `localhost`.
+    /// Whether the address is known to stay within this machine: `/ip4/127.x`, `/ip6/::1`, `/memory`, `/unix`,
+    /// `localhost`.
     ///
     /// For a relayed address this is said of the relay.
     #[must_use]

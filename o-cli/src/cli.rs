@@ -109,6 +109,7 @@ Flags win over O_* in the environment, which wins over the file, which wins over
   o call o://try/echo count '{\"to\":100}' --limit 5
   o call o://try/echo echo --raw @picture.png > same.png
   o call o://try/echo echo 1 --peer /ip4/127.0.0.1/tcp/4001/p2p/12D3KooW…
+  o call o://try/echo echo 1 --peer /unix/tmp/echo.sock
 
 Results are written as they come, streams too. A byte string inside JSON is {\"$bytes\":\"<base64>\"},
 standard base64 with or without padding; such an object has no other key.

@@ -9,7 +9,7 @@ use std::{
 use futures::{StreamExt, stream::FuturesUnordered};
 use o_address::{Address, PeerId, TransportAddr};
 use o_core::{Caller, Node as _};
-use o_node::{Identity, IdentityConfig, Node, Preset};
+use o_node::{Identity, IdentityConfig, Node, Preset, rank};
 
 use crate::{
     cli::NetworkArgs,
@@ -91,6 +91,13 @@ impl Client {
     /// How long connecting to the one peer took, up to its greeting; zero without one.
     pub(crate) fn connected_in(&self) -> Duration {
         self.connected_in
+    }
+
+    /// Whether the connection to the one peer is in plaintext.
+    pub(crate) fn is_plaintext(&self) -> bool {
+        self.peer
+            .as_ref()
+            .is_some_and(|(peer, _)| self.node.is_plaintext(peer))
     }
 
     /// Calls the one peer, or whoever answers to the address.
@@ -253,14 +260,9 @@ pub(crate) fn neighbors(settings: &Settings) -> io::Result<Vec<TransportAddr>> {
         .collect())
 }
 
-/// Where a node on this machine is dialed: without leaving the machine if possible, and over TCP,
-/// which connects in the fewest steps that every build has.
+/// Where a node on this machine is dialed: at its nearest address.
 fn nearest(node: &RunningNode) -> Option<TransportAddr> {
-    let far = |address: &&TransportAddr| {
-        let plain_tcp = address.transport_label() == "tcp";
-        (!address.is_loopback(), !plain_tcp)
-    };
-    let nearest = node.listen.iter().min_by_key(far)?;
+    let nearest = node.listen.iter().min_by_key(|address| rank(address))?;
     Some(nearest.with_peer(&node.peer_id))
 }
 
@@ -289,8 +291,10 @@ mod tests {
             "/ip4/127.0.0.1/tcp/3/ws",
             "/ip4/127.0.0.1/tcp/4",
         ];
+        let local = ["/ip4/127.0.0.1/tcp/3", "/unix/tmp/a.sock"];
         let nearest = |listen: &[&str]| nearest(&node(listen)).map(|a| a.as_str().to_owned());
         let with_peer = |address: &str| Some(format!("{address}/p2p/{peer}"));
+        assert_eq!(nearest(&local), with_peer(local[1]));
         assert_eq!(nearest(&all), with_peer(all[3]));
         assert_eq!(nearest(&all[..2]), with_peer(all[1]));
         assert_eq!(nearest(&all[..1]), with_peer(all[0]));

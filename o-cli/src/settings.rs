@@ -90,6 +90,8 @@ pub(crate) struct Settings {
     pub(crate) network: Setting<NetworkId>,
     pub(crate) listen: Setting<Vec<TransportAddr>>,
     pub(crate) bootstrap: Setting<Vec<TransportAddr>>,
+    /// Whether Unix sockets go without encryption where the other end wants that too.
+    pub(crate) unix_plaintext: Setting<bool>,
     /// `None`: what the role has by default.
     pub(crate) key: Setting<Option<KeySource>>,
     /// `None`: the hierarchy for a node with a parent, open for one without.
@@ -161,6 +163,7 @@ impl Settings {
         let network = in_node!(network, network);
         let listen = in_node!(listen, listen);
         let bootstrap = in_node!(bootstrap, bootstrap);
+        let unix_plaintext = in_node!(unix_plaintext, transport.unix.plaintext);
         let max_connections = in_node!(max_connections, limits.max_connections);
         let call_timeout = in_node!(call_timeout, node.call_timeout);
         // As the node does: what is shown is what holds.
@@ -181,6 +184,7 @@ impl Settings {
             network,
             listen,
             bootstrap,
+            unix_plaintext,
             max_connections,
             call_timeout,
             node,

@@ -25,6 +25,9 @@ pub enum Event {
         address: TransportAddr,
         /// Who dialed.
         direction: Direction,
+        /// Whether its bytes are in the clear: only over a Unix socket, between processes of one user
+        /// that both want it.
+        plaintext: bool,
     },
     /// A connection to `peer` is gone.
     Disconnected {

@@ -40,6 +40,10 @@ pub struct Stats {
     /// about what an agent does. Zero from a node that does not count them.
     #[serde(default)]
     pub builtin: u64,
+    /// Connections whose bytes are in the clear, over Unix sockets to processes of the same user. Zero
+    /// from a node that does not count them.
+    #[serde(default)]
+    pub plaintext: usize,
 }
 
 /// What the built-in methods know.
@@ -177,6 +181,7 @@ impl BuiltIn {
             served,
             failed,
             builtin,
+            plaintext: self.peers.plaintext(),
         }
     }
 }

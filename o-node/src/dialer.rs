@@ -67,12 +67,13 @@ impl Outside {
             Some(peer),
             serve,
         );
-        let link = Link::new(session, self.local, peer, remote.clone(), direction);
+        let link = Link::new(session, self.local, peer, remote.clone(), direction, false);
         self.peers.add(link.clone());
         self.events.publish(Event::Connected {
             peer,
             address: remote,
             direction,
+            plaintext: false,
         });
         let (peers, events, ours) = (self.peers.clone(), self.events.clone(), link.clone());
         self.tasks.spawn("session", async move {

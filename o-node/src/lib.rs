@@ -40,7 +40,8 @@ pub use o_protocol::{
 };
 pub use o_transport::{
     DnsConfig, Identity, IdentityConfig, KeyError, KeyFile, KeySource, Keypair, MemoryConfig,
-    QuicConfig, Security, Seed, TcpConfig, TransportConfig, WebSocketConfig, YamuxConfig,
+    QuicConfig, Security, Seed, TcpConfig, TransportConfig, UnixConfig, WebSocketConfig,
+    YamuxConfig, rank,
 };
 
 #[cfg(feature = "kad")]

@@ -19,6 +19,8 @@ pub(crate) struct Link {
     pub(crate) peer: PeerId,
     pub(crate) remote: Arc<TransportAddr>,
     pub(crate) direction: Direction,
+    /// Whether its bytes are in the clear.
+    pub(crate) plaintext: bool,
     id: u64,
     rank: u32,
 }
@@ -30,6 +32,7 @@ impl Link {
         peer: PeerId,
         remote: TransportAddr,
         direction: Direction,
+        plaintext: bool,
     ) -> Self {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         Self {
@@ -38,6 +41,7 @@ impl Link {
             peer,
             remote: Arc::new(remote),
             direction,
+            plaintext,
             id,
         }
     }

@@ -18,7 +18,7 @@ use o_core::{
     DiscoveryError, Event, EventStream, Events, Hook, Lifecycle, NodeState, ProviderStream, Query,
     StartError, StopError,
 };
-use o_transport::Keypair;
+use o_transport::{Keypair, PlaintextPeers};
 
 use self::running::Running;
 pub use self::{
@@ -63,6 +63,7 @@ struct Inner {
     agents: Arc<Agents>,
     events: EventBus,
     hooks: Vec<Arc<dyn Hook>>,
+    plaintext: PlaintextPeers,
     life: Mutex<Lifecycle>,
     running: RwLock<Option<Arc<Running>>>,
     /// Held by whoever starts or stops, so that a second stop waits for the first.
@@ -101,6 +102,7 @@ impl Node {
             agents,
             events,
             hooks: builder.hooks,
+            plaintext: PlaintextPeers::default(),
             life: Mutex::default(),
             running: RwLock::default(),
             changing: tokio::sync::Mutex::default(),
@@ -113,6 +115,12 @@ impl Node {
     /// Who this is.
     pub fn peer_id(&self) -> PeerId {
         self.inner.keypair.peer_id()
+    }
+
+    /// Whether a connection to `peer` over a Unix socket is in plaintext; see
+    /// [`UnixConfig::plaintext`](o_transport::UnixConfig).
+    pub fn is_plaintext(&self, peer: &PeerId) -> bool {
+        self.inner.plaintext.contains(peer)
     }
 
     /// The configuration that it was built with.

@@ -84,6 +84,13 @@ impl Peers {
         self.lock().by_peer.values().flatten().cloned().collect()
     }
 
+    /// Connections whose bytes are in the clear.
+    pub(crate) fn plaintext(&self) -> usize {
+        let tables = self.lock();
+        let links = tables.by_peer.values().flatten();
+        links.filter(|link| link.plaintext).count()
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.lock().by_peer.len()
     }

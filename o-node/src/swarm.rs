@@ -27,7 +27,7 @@ use libp2p::{
 };
 use o_core::{DenyReason, Direction, Event, Events};
 use o_pool::Pool;
-use o_transport::{from_multiaddr, from_peer_id, to_multiaddr, to_peer_id};
+use o_transport::{PlaintextPeers, from_multiaddr, from_peer_id, to_multiaddr, to_peer_id};
 use tokio::sync::mpsc;
 
 use self::{
@@ -51,6 +51,7 @@ const TICK: Duration = Duration::from_secs(1);
 pub(crate) struct Parts {
     pub(crate) swarm: Swarm<Behaviour>,
     sources: Sources,
+    plaintext: PlaintextPeers,
 }
 
 /// The states of the sources of discovery that are turned on.
@@ -291,7 +292,9 @@ impl SwarmTask {
                 let Ok(remote) = from_multiaddr(&remote) else {
                     return;
                 };
-                let link = Link::new(session, local, peer, remote, direction);
+                let plaintext =
+                    remote.transport_label() == "unix" && self.parts.plaintext.contains(&peer);
+                let link = Link::new(session, local, peer, remote, direction, plaintext);
                 self.links.insert(connection, link.clone());
                 self.peers.add(link.clone());
                 let address = (*link.remote).clone();
@@ -299,6 +302,7 @@ impl SwarmTask {
                     peer,
                     address,
                     direction,
+                    plaintext,
                 });
                 // Nobody waits for it: it was dialed by the other side, or by discovery.
                 if let Some(link) = self.dials.opened(connection, link)

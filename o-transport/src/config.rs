@@ -20,6 +20,8 @@ pub struct TransportConfig {
     pub quic: QuicConfig,
     /// `/ip4/…/tcp/…/ws` and the same over IPv6.
     pub websocket: WebSocketConfig,
+    /// `/unix/…`, within this machine.
+    pub unix: UnixConfig,
     /// `/memory/…`, within this process.
     pub memory: MemoryConfig,
     /// Dialing `/dns/…`, `/dns4/…`, `/dns6/…` and `/dnsaddr/…`.
@@ -50,6 +52,7 @@ impl Default for TransportConfig {
             tcp: TcpConfig::default(),
             quic: QuicConfig::default(),
             websocket: WebSocketConfig::default(),
+            unix: UnixConfig::default(),
             memory: MemoryConfig::default(),
             dns: DnsConfig::default(),
             security: vec![Security::Noise],
@@ -146,6 +149,21 @@ impl Default for WebSocketConfig {
             max_frame: 1 << 20,
         }
     }
+}
+
+/// Unix sockets: `/unix/tmp/a.sock`, or `/unix/%2Ftmp%2Fa.sock`, is the file `/tmp/a.sock`.
+///
+/// The file has the mode 0600: only processes of the same user, and root, can connect.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct UnixConfig {
+    /// Whether it is turned on. Default: no.
+    pub enabled: bool,
+    /// Whether connections to processes of the same user that want the same are not encrypted: both
+    /// ends prove their keys, and the bytes that follow are in the clear. With everybody else, and on
+    /// every other transport, all is encrypted as ever. Default: no.
+    pub plaintext: bool,
 }
 
 /// Connections within this process, for tests and for several nodes in one program.
@@ -264,6 +282,7 @@ impl TransportConfig {
     fn validate_security(&self) -> Result<(), BuildError> {
         let field = "security";
         let needed = self.tcp.enabled || self.websocket.enabled || self.memory.enabled;
+        let needed = needed || self.unix.enabled;
         if needed && self.security.is_empty() {
             let reason = "it is empty, and no connection goes without: name noise, tls or both";
             return Err(BuildError::Invalid {

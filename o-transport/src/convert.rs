@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+
 use libp2p::Multiaddr;
 use o_address::{PeerId, PeerIdError, TransportAddr, TransportAddrError};
 
@@ -52,12 +54,31 @@ pub fn from_peer_id(peer: &libp2p::PeerId) -> Result<PeerId, AddrError> {
     Ok(PeerId::from_bytes(&peer.to_bytes())?)
 }
 
-/// The address as libp2p has it.
+/// The address as libp2p has it. The path of a Unix socket may be written with slashes or with `%2F`.
 ///
 /// # Errors
 /// When a component is not known or has a value that it cannot have.
 pub fn to_multiaddr(addr: &TransportAddr) -> Result<Multiaddr, AddrError> {
-    addr.as_str().parse().map_err(AddrError::NotMultiaddr)
+    unix_in_one_part(addr.as_str())
+        .parse()
+        .map_err(AddrError::NotMultiaddr)
+}
+
+/// `/unix/tmp/a` as `/unix/%2Ftmp%2Fa`: libp2p's multiaddrs have no values with slashes in them. A
+/// peer id at the end stays.
+fn unix_in_one_part(text: &str) -> Cow<'_, str> {
+    let Some(rest) = text.strip_prefix("/unix/") else {
+        return text.into();
+    };
+    let peer = rest.rfind("/p2p/").filter(|at| {
+        let id = rest.get(at + "/p2p/".len()..).unwrap_or_default();
+        !id.contains('/')
+    });
+    let (path, peer) = rest.split_at(peer.unwrap_or(rest.len()));
+    match path.contains('/') {
+        true => format!("/unix/%2F{}{peer}", path.replace('/', "%2F")).into(),
+        false => text.into(),
+    }
 }
 
 /// The address as we have it.

@@ -10,7 +10,9 @@
 //! | the one list of what is compiled in | `registry.rs` |
 //! | how the parts are joined; the check of the expected peer | `stack.rs` |
 //! | from raw bytes to a proved peer and substreams | `upgrade.rs`, `security.rs`, `muxer.rs` |
-//! | one transport or handshake | `tcp.rs`, `quic.rs`, `websocket.rs`, `memory.rs`, `dns.rs`, `noise.rs`, `tls.rs` |
+//! | one transport or handshake | `tcp.rs`, `quic.rs`, `websocket.rs`, `unix.rs`, `memory.rs`, `dns.rs`, `noise.rs`, `tls.rs` |
+//! | plaintext between processes of one user, and who has it | `plain.rs`, `plaintext.rs` |
+//! | which of two addresses is nearer | `rank.rs` |
 //! | keys from a seed, a file, or for this run only | `identity.rs` |
 //! | signing and checking for a purpose | `envelope.rs` |
 //! | our ids and addresses to libp2p's and back | `convert.rs` |
@@ -19,7 +21,7 @@
 //!
 //! # Features
 //!
-//! `tcp`, `quic`, `websocket`, `dns`, `noise` and `tls` compile a part in and change nothing else;
+//! `tcp`, `quic`, `websocket`, `dns`, `noise`, `tls` and `unix` compile a part in and change nothing else;
 //! the configuration turns it on. What is turned on and not compiled in is
 //! [`BuildError::NotCompiledIn`]. The memory transport and yamux are always there.
 //!
@@ -38,9 +40,13 @@ mod memory;
 mod muxer;
 #[cfg(feature = "noise")]
 mod noise;
+#[cfg(all(feature = "unix", unix))]
+mod plain;
+mod plaintext;
 mod probe;
 #[cfg(feature = "quic")]
 mod quic;
+mod rank;
 mod registry;
 mod security;
 mod stack;
@@ -48,6 +54,8 @@ mod stack;
 mod tcp;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(all(feature = "unix", unix))]
+mod unix;
 mod upgrade;
 #[cfg(feature = "websocket")]
 mod websocket;
@@ -55,8 +63,8 @@ mod websocket;
 pub use crate::{
     causes::{find_cause, flatten_error, io_error_kind},
     config::{
-        DnsConfig, MemoryConfig, QuicConfig, Security, TcpConfig, TransportConfig, WebSocketConfig,
-        YamuxConfig,
+        DnsConfig, MemoryConfig, QuicConfig, Security, TcpConfig, TransportConfig, UnixConfig,
+        WebSocketConfig, YamuxConfig,
     },
     convert::{AddrError, from_multiaddr, from_peer_id, to_multiaddr, to_peer_id},
     envelope::EnvelopeVerifier,
@@ -65,7 +73,11 @@ pub use crate::{
         Identity, IdentityConfig, KeyDecodeError, KeyError, KeyFile, KeySource, Keypair, Seed,
     },
     muxer::MuxerError,
+    plaintext::PlaintextPeers,
     probe::probe_fixed_port,
-    stack::{BoxedTransport, ProvedMuxer, build_transport, unsupported_reason},
+    rank::rank,
+    stack::{
+        BoxedTransport, ProvedMuxer, build_transport, build_watched_transport, unsupported_reason,
+    },
     upgrade::upgrade,
 };

@@ -6,11 +6,13 @@ mod tests;
 use libp2p::core::transport::Boxed;
 
 use crate::{
-    BoxedTransport, BuildError, Keypair, Security, TransportConfig, memory, security::Handshake,
+    BoxedTransport, BuildError, Keypair, PlaintextPeers, Security, TransportConfig, memory,
+    security::Handshake,
 };
 
 /// Makes one transport from the configuration.
-pub(crate) type Build = fn(&TransportConfig, &Keypair) -> Result<BoxedTransport, BuildError>;
+pub(crate) type Build =
+    fn(&TransportConfig, &Keypair, &PlaintextPeers) -> Result<BoxedTransport, BuildError>;
 
 /// A transport that this crate knows, compiled in or not.
 #[derive(Clone, Copy, Debug)]
@@ -33,8 +35,18 @@ pub(crate) const TRANSPORTS: &[Entry] = &[
         named: false,
         enabled: |config| config.websocket.enabled,
         #[cfg(feature = "websocket")]
-        build: Some(crate::websocket::build),
+        build: Some(|config, keys, _| crate::websocket::build(config, keys)),
         #[cfg(not(feature = "websocket"))]
+        build: None,
+    },
+    Entry {
+        feature: "unix",
+        label: "unix",
+        named: false,
+        enabled: |config| config.unix.enabled,
+        #[cfg(all(feature = "unix", unix))]
+        build: Some(crate::unix::build),
+        #[cfg(not(all(feature = "unix", unix)))]
         build: None,
     },
     Entry {
@@ -42,7 +54,7 @@ pub(crate) const TRANSPORTS: &[Entry] = &[
         label: "memory",
         named: false,
         enabled: |config| config.memory.enabled,
-        build: Some(memory::build),
+        build: Some(|config, keys, _| memory::build(config, keys)),
     },
     Entry {
         feature: "tcp",
@@ -50,7 +62,7 @@ pub(crate) const TRANSPORTS: &[Entry] = &[
         named: true,
         enabled: |config| config.tcp.enabled,
         #[cfg(feature = "tcp")]
-        build: Some(crate::tcp::build),
+        build: Some(|config, keys, _| crate::tcp::build(config, keys)),
         #[cfg(not(feature = "tcp"))]
         build: None,
     },
@@ -60,7 +72,7 @@ pub(crate) const TRANSPORTS: &[Entry] = &[
         named: true,
         enabled: |config| config.quic.enabled,
         #[cfg(feature = "quic")]
-        build: Some(crate::quic::build),
+        build: Some(|config, keys, _| crate::quic::build(config, keys)),
         #[cfg(not(feature = "quic"))]
         build: None,
     },

@@ -47,16 +47,24 @@ struct HandshakeError {
 /// The upgrade that offers the configured handshakes, the preferred one first.
 #[derive(Clone)]
 pub(crate) struct Selector {
-    handshakes: Arc<[Box<dyn Handshake>]>,
+    handshakes: Arc<[Arc<dyn Handshake>]>,
 }
 
 impl Selector {
     pub(crate) fn new(order: &[Security], keys: &Keypair) -> Result<Self, BuildError> {
         let handshakes = order
             .iter()
-            .map(|security| registry::handshake(*security, keys))
+            .map(|security| registry::handshake(*security, keys).map(Arc::from))
             .collect::<Result<_, _>>()?;
         Ok(Self { handshakes })
+    }
+
+    /// One that prefers `first` to all of these.
+    #[cfg(all(feature = "unix", unix))]
+    pub(crate) fn after(&self, first: Arc<dyn Handshake>) -> Self {
+        let others = self.handshakes.iter().cloned();
+        let handshakes = std::iter::once(first).chain(others).collect();
+        Self { handshakes }
     }
 
     fn run(

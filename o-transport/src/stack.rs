@@ -20,7 +20,7 @@ use o_address::TransportAddr;
 
 use self::patience::Patience;
 use crate::{
-    BuildError, Keypair, TransportConfig, WrongPeer, from_peer_id,
+    BuildError, Keypair, PlaintextPeers, TransportConfig, WrongPeer, from_peer_id,
     registry::{self, Entry, TRANSPORTS},
 };
 
@@ -61,7 +61,20 @@ pub fn build_transport(
     keys: &Keypair,
     custom: Vec<BoxedTransport>,
 ) -> Result<BoxedTransport, BuildError> {
-    join(TRANSPORTS, config, keys, custom)
+    build_watched_transport(config, keys, custom, &PlaintextPeers::default())
+}
+
+/// [`build_transport`], telling `plaintext` of the connections that are not encrypted.
+///
+/// # Errors
+/// As those of [`build_transport`].
+pub fn build_watched_transport(
+    config: &TransportConfig,
+    keys: &Keypair,
+    custom: Vec<BoxedTransport>,
+    plaintext: &PlaintextPeers,
+) -> Result<BoxedTransport, BuildError> {
+    join(TRANSPORTS, config, keys, custom, plaintext)
 }
 
 /// Why no transport takes `address`, for whoever wanted to listen there or dial it: what is turned
@@ -93,6 +106,7 @@ fn join(
     config: &TransportConfig,
     keys: &Keypair,
     custom: Vec<BoxedTransport>,
+    plaintext: &PlaintextPeers,
 ) -> Result<BoxedTransport, BuildError> {
     config.validate()?;
     let mut front = custom;
@@ -101,7 +115,7 @@ fn join(
         let feature = entry.feature;
         let build = entry.build.ok_or(BuildError::NotCompiledIn { feature })?;
         let group = if entry.named { &mut named } else { &mut front };
-        group.push(Patience::new(build(config, keys)?, config).boxed());
+        group.push(Patience::new(build(config, keys, plaintext)?, config).boxed());
     }
     // One resolver around all that need one: it takes every address, so it must come last.
     if let Some(named) = either(named) {

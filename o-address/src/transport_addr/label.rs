@@ -34,6 +34,13 @@ const WITH_VALUE: &[&str] = &[
 pub(super) fn label(address: &str) -> &'static str {
     let mut label = "other";
     let mut secure = false;
+    if let Some(path) = address.strip_prefix("/unix/") {
+        // A path may have any words in it.
+        return match path.ends_with("/p2p-circuit") {
+            true => "relay",
+            false => "unix",
+        };
+    }
     for protocol in protocols(address) {
         label = match protocol {
             "p2p-circuit" => return "relay",
@@ -63,7 +70,7 @@ pub(super) fn is_loopback(address: &str) -> bool {
         value = components.next();
     }
     match (protocol, value) {
-        (Some("memory"), _) => true,
+        (Some("memory" | "unix"), _) => true,
         (Some("ip4"), Some(ip)) => ip.parse::<Ipv4Addr>().is_ok_and(|ip| ip.is_loopback()),
         (Some("ip6"), Some(ip)) => ip
             .parse::<Ipv6Addr>()

@@ -14,6 +14,7 @@ use super::NetworkArgs;
   o bench o://try/echo --quick
   o bench o://try/echo --measure rtt,calls --duration 10s
   o bench o://~ --peer /ip4/127.0.0.1/tcp/4001/p2p/12D3KooW…
+  o bench o://~ --peer /unix/tmp/echo.sock --unix-plaintext
   o bench o://try/echo --json | jq 'select(.measure == \"rtt\").p50_us'
 
 setup   from dialing to the first answer, over a new connection each time
@@ -22,6 +23,7 @@ calls   calls of 100 bytes per second, 1, 64 and 512 in flight
 echo    bodies of 64 KiB and 1 MiB, 8 in flight, and 16 MiB, one by one, there and back
 upload  bytes one way, as one stream
 
+A row of JSON over a connection that is not encrypted has \"plaintext\": true, and the table says so.
 MB are 1,000,000 bytes, counted one way. All but setup share one connection. An agent answers by
 itself, without running any program, unless node.bench.enabled is off where it lives, as it is by
 default with --public. Ctrl-C ends it and shows what was measured until then.")]

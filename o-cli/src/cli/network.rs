@@ -23,6 +23,10 @@ pub(crate) struct NetworkArgs {
     pub(crate) network: Option<NetworkId>,
     #[command(flatten)]
     pub(crate) preset: PresetArgs,
+    /// Do not encrypt connections over Unix sockets to processes of this user that want the same
+    /// [env: O_UNIX_PLAINTEXT=true]
+    #[arg(long)]
+    pub(crate) unix_plaintext: bool,
     /// Use the key in this file, made if it is not there; by default a new key for each call
     #[arg(long, value_name = "FILE")]
     pub(crate) key: Option<PathBuf>,

@@ -16,6 +16,7 @@ use crate::settings::GateName;
   o serve o://math/adder --method add=./add.py --capability math/add
   o serve o://logs/tail --method follow='tail -f /var/log/syslog' --listen /ip4/127.0.0.1/tcp/4001
   o serve o://try/echo --listen /ip4/127.0.0.1/tcp/4002/ws
+  o serve o://try/echo --listen /unix/tmp/echo.sock
   o serve o://math/adder --method add=./add.py --allow 12D3KooW… --lan
   o serve o://company/sales --parent /ip4/127.0.0.1/tcp/4001/p2p/12D3KooW… --allow 12D3KooW…
 
@@ -78,6 +79,10 @@ pub(crate) struct SettingsArgs {
     pub(crate) network: Option<NetworkId>,
     #[command(flatten)]
     pub(crate) preset: PresetArgs,
+    /// Do not encrypt connections over Unix sockets to processes of this user that want the same
+    /// [env: O_UNIX_PLAINTEXT=true]
+    #[arg(long, help_heading = "Network")]
+    pub(crate) unix_plaintext: bool,
     /// Use the key in this file, made if it is not there. By default
     /// $XDG_DATA_HOME/o/keys/ADDRESS.key [env: O_KEY]
     #[arg(long, value_name = "FILE", help_heading = "Identity and access")]

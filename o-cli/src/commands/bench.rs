@@ -154,6 +154,7 @@ impl Run<'_> {
         let settings = self.settings.clone();
         let (interrupt, address) = (self.context.interrupt.clone(), self.args.address.clone());
         let (current, progress) = (&mut self.current, &mut self.progress);
+        let plaintext = std::cell::Cell::new(false);
         let made = std::cell::Cell::new(0_u32);
         let part = |_| f64::from(made.get()) / f64::from(connections.max(1));
         let connecting = async {
@@ -172,6 +173,7 @@ impl Run<'_> {
                     let mut sample = Samples::new();
                     let bench = bench(client, &address);
                     bench.run(&first, &mut sample).await.map_err(failure)?;
+                    plaintext.set(client.is_plaintext());
                     Ok(client.connected_in().saturating_add(sample.quantile(1.0)))
                 })
                 .await?;
@@ -183,6 +185,7 @@ impl Run<'_> {
             Ok::<_, Failure>(())
         };
         progress.during(&step.words(), part, connecting).await?;
+        self.report.is_plaintext(plaintext.get());
         self.taken()
     }
 
@@ -199,6 +202,7 @@ impl Run<'_> {
             let warming = bench.run(&load, &mut Samples::new()).await;
             warming.map_err(failure)?;
         }
+        self.report.is_plaintext(client.is_plaintext());
         let (_, samples) = self.current.insert((step, Samples::new()));
         let begun = Instant::now();
         let part = |now: Instant| {

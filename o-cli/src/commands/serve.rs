@@ -233,7 +233,12 @@ impl Server<'_> {
         let shown = output.paint(Style::Green, address);
         output.line(format_args!("serving {shown} as {peer}"))?;
         for address in listen {
-            output.line(format_args!("listening on {address}"))?;
+            let plain = self.settings.unix_plaintext.value && address.transport_label() == "unix";
+            let note = match plain {
+                true => ", in plaintext with processes of this user that want it",
+                false => "",
+            };
+            output.line(format_args!("listening on {address}{note}"))?;
         }
         if self.args.method.is_empty() {
             let methods = echo::METHODS;

@@ -22,6 +22,7 @@ pub(super) fn layer(variable: impl Fn(&str) -> Option<String>) -> Result<Layer, 
         network: one("O_NETWORK", text("O_NETWORK"))?,
         listen: many("O_LISTEN", text("O_LISTEN"))?,
         bootstrap: many("O_BOOTSTRAP", text("O_BOOTSTRAP"))?,
+        unix_plaintext: one("O_UNIX_PLAINTEXT", text("O_UNIX_PLAINTEXT"))?,
         key: key(text("O_KEY").map(Into::into), text("O_SEED"))?,
         gate: one::<GateName>("O_GATE", text("O_GATE"))?.map(Gate::from),
         peers: peers(

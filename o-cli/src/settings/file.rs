@@ -33,6 +33,9 @@ struct FileConfig {
     /// Nodes that know others, as multiaddrs that end in /p2p/PEER_ID.
     #[schemars(with = "Option<Vec<String>>")]
     bootstrap: Option<Vec<TransportAddr>>,
+    /// Whether connections over Unix sockets to processes of this user that want the same are not
+    /// encrypted. Default: false.
+    unix_plaintext: Option<bool>,
     /// The key file of `o serve`. Default: one for each address.
     key: Option<PathBuf>,
     /// The seed of the key of `o serve`, in place of a file. Whoever reads it has the key.
@@ -192,6 +195,7 @@ pub(super) fn parse(text: &str) -> Result<(Layer, Value), Failure> {
         network: config.network,
         listen: config.listen,
         bootstrap: config.bootstrap,
+        unix_plaintext: config.unix_plaintext,
         key: key(config.key, config.seed)?,
         gate: config.gate.map(Gate::from),
         peers: peers(config.allow, config.deny)?,

@@ -20,6 +20,7 @@ pub(crate) struct Layer {
     pub(super) network: Option<NetworkId>,
     pub(super) listen: Option<Vec<TransportAddr>>,
     pub(super) bootstrap: Option<Vec<TransportAddr>>,
+    pub(super) unix_plaintext: Option<bool>,
     pub(super) key: Option<KeySource>,
     pub(super) gate: Option<Gate>,
     pub(super) peers: Option<PeerList>,
@@ -96,6 +97,7 @@ impl TryFrom<&NetworkArgs> for Layer {
             preset: preset(args.preset),
             network: args.network.clone(),
             bootstrap: given(&args.bootstrap),
+            unix_plaintext: args.unix_plaintext.then_some(true),
             key: key(args.key.clone(), args.seed.clone())?,
             ..Self::default()
         })
@@ -111,6 +113,7 @@ impl TryFrom<&SettingsArgs> for Layer {
             network: args.network.clone(),
             listen: given(&args.listen),
             bootstrap: given(&args.bootstrap),
+            unix_plaintext: args.unix_plaintext.then_some(true),
             key: key(args.key.clone(), args.seed.clone())?,
             gate: args.gate.map(Gate::from),
             peers: peers(given(&args.allow), given(&args.deny))?,

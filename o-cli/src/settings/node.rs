@@ -24,6 +24,7 @@ fn with_transports(mut config: NodeConfig, preset: Preset) -> NodeConfig {
     config.transport.tcp.enabled = true;
     config.transport.quic.enabled = cfg!(feature = "quic");
     config.transport.websocket.enabled = cfg!(feature = "websocket");
+    config.transport.unix.enabled = cfg!(all(feature = "unix", unix));
     config.transport.dns.enabled = cfg!(feature = "dns");
     let quic = match preset {
         Preset::Lan | Preset::Public => "/ip4/0.0.0.0/udp/0/quic-v1",

@@ -17,10 +17,11 @@ pub(crate) struct Row {
 }
 
 /// Fields of the node's configuration that are shown under another name.
-const SHOWN_ELSEWHERE: [&str; 5] = [
+const SHOWN_ELSEWHERE: [&str; 6] = [
     "node.network",
     "node.listen",
     "node.bootstrap",
+    "node.transport.unix.plaintext",
     "node.limits.max_connections",
     "node.node.call_timeout",
 ];
@@ -35,6 +36,7 @@ pub(crate) fn rows(settings: &Settings) -> Result<Vec<Row>, Failure> {
         row("network", &settings.network, |network| json!(network)),
         row("listen", &settings.listen, |listen| json!(listen)),
         row("bootstrap", &settings.bootstrap, |peers| json!(peers)),
+        row("unix_plaintext", &settings.unix_plaintext, |yes| json!(yes)),
         row("key", &settings.key, key),
         row("gate", &settings.gate, gate),
         row("allow", &settings.peers, allow),

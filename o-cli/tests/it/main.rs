@@ -12,3 +12,4 @@ mod programs;
 mod serving;
 mod support;
 mod times;
+mod unix;

@@ -9,7 +9,7 @@ use libp2p::{
     swarm::{Config, NetworkBehaviour},
 };
 use o_core::{Discovery, StartError};
-use o_transport::{BoxedTransport, Keypair};
+use o_transport::{BoxedTransport, Keypair, PlaintextPeers};
 
 use super::{Parts, Sources, calls, later::Later, limits};
 use crate::{config::NodeConfig, tasks::Tasks};
@@ -37,7 +37,7 @@ pub(crate) struct Built {
 pub(crate) fn build(
     config: &NodeConfig,
     keypair: &Keypair,
-    transport: BoxedTransport,
+    (transport, plaintext): (BoxedTransport, PlaintextPeers),
     shared: Arc<calls::Shared>,
     tasks: Tasks,
 ) -> Result<Built, StartError> {
@@ -79,6 +79,7 @@ pub(crate) fn build(
     let parts = Parts {
         swarm,
         sources: sources_driven,
+        plaintext,
     };
     Ok(Built { parts, sources })
 }

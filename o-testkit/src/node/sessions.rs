@@ -131,6 +131,7 @@ impl Shared {
             peer,
             address: connection.remote(),
             direction: connection.direction(),
+            plaintext: false,
         });
         run.tasks
             .spawn(self.clone().drive(run.clone(), number, connection, driver));

@@ -37,6 +37,7 @@ fn addresses_survive_both_ways() {
         format!("/dns4/example.com/tcp/443/wss/p2p/{PEER}/p2p-circuit"),
         "/ip4/127.0.0.1/tcp/0/ws".to_owned(),
         "/memory/7".to_owned(),
+        format!("/unix/%2Ftmp%2Fa.sock/p2p/{PEER}"),
     ];
     for text in texts {
         let ours = TransportAddr::parse(&text).unwrap();
@@ -81,4 +82,20 @@ fn empty_and_endless_multiaddrs_are_refused() {
         from_multiaddr(&long),
         Err(AddrError::TooLong { limit: 1089, .. })
     ));
+}
+
+#[test]
+fn a_path_with_slashes_becomes_one_part() {
+    let cases = [
+        ("/unix/tmp/a.sock", "/unix/%2Ftmp%2Fa.sock".to_owned()),
+        (
+            &format!("/unix/tmp/p2p/x/p2p/{PEER}"),
+            format!("/unix/%2Ftmp%2Fp2p%2Fx/p2p/{PEER}"),
+        ),
+        ("/unix/a.sock", "/unix/a.sock".to_owned()),
+    ];
+    for (written, expected) in cases {
+        let theirs = to_multiaddr(&TransportAddr::parse(written).unwrap()).unwrap();
+        assert_eq!(theirs.to_string(), expected);
+    }
 }

@@ -8,6 +8,7 @@ use super::*;
 fn labels_are_those_of_addresses() {
     let addresses = [
         ("websocket", "/ip4/127.0.0.1/tcp/1/ws"),
+        ("unix", "/unix/tmp/a.sock"),
         ("memory", "/memory/1"),
         ("tcp", "/ip4/127.0.0.1/tcp/1"),
         ("quic", "/ip4/127.0.0.1/udp/1/quic-v1"),
@@ -24,6 +25,7 @@ fn labels_are_those_of_addresses() {
 fn features_decide_what_is_compiled_in_and_nothing_is_on_by_default() {
     let compiled = [
         cfg!(feature = "websocket"),
+        cfg!(all(feature = "unix", unix)),
         true,
         cfg!(feature = "tcp"),
         cfg!(feature = "quic"),

@@ -31,9 +31,23 @@ fn turned_on_and_not_compiled_in_is_an_error() {
     ];
     for (entry, turn_on) in absent.iter().zip(turn_on) {
         let mut config = TransportConfig::default();
-        join(&absent, &config, &keys(), Vec::new()).unwrap();
+        join(
+            &absent,
+            &config,
+            &keys(),
+            Vec::new(),
+            &PlaintextPeers::default(),
+        )
+        .unwrap();
         turn_on(&mut config);
-        let error = join(&absent, &config, &keys(), Vec::new()).unwrap_err();
+        let error = join(
+            &absent,
+            &config,
+            &keys(),
+            Vec::new(),
+            &PlaintextPeers::default(),
+        )
+        .unwrap_err();
         assert!(matches!(
             error,
             BuildError::NotCompiledIn { feature } if feature == entry.feature

@@ -26,6 +26,9 @@ pub(super) struct Row {
     p99_us: Option<f64>,
     per_second: Option<f64>,
     mb_per_second: Option<f64>,
+    /// Whether the connection was not encrypted.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    plaintext: bool,
 }
 
 impl Row {
@@ -43,6 +46,7 @@ impl Row {
             p50_us: quantile(0.5),
             p99_us: quantile(0.99),
             per_second: (!upload).then(|| rounded(samples.per_second())),
+            plaintext: false,
             mb_per_second: (!setup).then(|| rounded(samples.bytes_per_second() / 1e6)),
         }
     }
@@ -71,6 +75,7 @@ pub(super) struct Report<'a> {
     output: &'a Output,
     rows: Vec<Row>,
     round_trips: Option<Samples>,
+    plaintext: bool,
 }
 
 impl<'a> Report<'a> {
@@ -79,7 +84,13 @@ impl<'a> Report<'a> {
             output,
             rows: Vec::new(),
             round_trips: None,
+            plaintext: false,
         }
+    }
+
+    /// Says whether the connection that is measured from now on is not encrypted.
+    pub(super) fn is_plaintext(&mut self, plaintext: bool) {
+        self.plaintext = plaintext;
     }
 
     /// Takes a figure; programs get it at once. One without any call is none.
@@ -90,7 +101,10 @@ impl<'a> Report<'a> {
         if samples.count() == 0 {
             return Ok(());
         }
-        let row = Row::new(step, &samples);
+        let row = Row {
+            plaintext: self.plaintext,
+            ..Row::new(step, &samples)
+        };
         if self.output.is_json() {
             return self.output.value(&row);
         }
@@ -110,6 +124,10 @@ impl<'a> Report<'a> {
             return Ok(());
         }
         self.output.table(&table(&self.rows))?;
+        if self.rows.iter().any(|row| row.plaintext) {
+            let line = "in plaintext: a Unix socket between two processes of this user";
+            self.output.line(line)?;
+        }
         let Some(samples) = self.round_trips else {
             return Ok(());
         };

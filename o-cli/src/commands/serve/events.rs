@@ -50,11 +50,13 @@ pub(super) fn as_json(event: &Result<Event, Lagged>) -> Option<Value> {
             peer,
             address,
             direction,
+            plaintext,
         } => json!({
             "event": "connected",
             "peer": peer,
             "at": address,
             "direction": direction.to_string(),
+            "plaintext": plaintext,
         }),
         Event::Disconnected { peer, reason } => {
             json!({ "event": "disconnected", "peer": peer, "reason": reason })
@@ -90,6 +92,7 @@ mod tests {
                 peer,
                 address: "/ip4/127.0.0.1/tcp/1".parse().unwrap(),
                 direction: Direction::Inbound,
+                plaintext: false,
             })
         };
         let disconnected = || {

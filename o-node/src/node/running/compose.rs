@@ -12,7 +12,7 @@ use o_core::{Discovery, StartError};
 use o_discovery::{BootstrapDiscovery, MergedDiscovery};
 use o_pool::Pool;
 use o_protocol::{Hello, MAX_HOSTED};
-use o_transport::{EnvelopeVerifier, build_transport};
+use o_transport::{EnvelopeVerifier, build_watched_transport};
 
 use super::{Inner, Parts};
 use crate::{
@@ -127,14 +127,15 @@ pub(super) fn swarm(inner: &Inner, outside: &Arc<Outside>) -> Result<Built, Star
     });
     let custom = inner.parts.libp2p_transports.as_ref();
     let custom = custom.map_or_else(Vec::new, |make| make(&inner.keypair));
-    let transport = build_transport(&config.transport, &inner.keypair, custom);
+    let plaintext = inner.plaintext.clone();
+    let transport = build_watched_transport(&config.transport, &inner.keypair, custom, &plaintext);
     let transport = transport.map_err(|error| StartError::Transport {
         source: error.into(),
     })?;
     swarm::build(
         config,
         &inner.keypair,
-        transport,
+        (transport, plaintext),
         shared,
         outside.tasks.clone(),
     )
