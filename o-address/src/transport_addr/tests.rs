@@ -138,6 +138,17 @@ fn what_is_no_peer_id_is_no_peer_but_is_replaced() {
 }
 
 #[test]
+fn words_in_the_path_of_a_unix_socket_mean_nothing() {
+    for text in [
+        "/unix/%2Ftmp%2Fa.sock",
+        "/unix/tmp/tcp/1/ws",
+        &format!("/unix/tmp/quic-v1/p2p/{PEER}"),
+    ] {
+        assert_eq!(addr(text).transport_label(), "unix", "{text}");
+    }
+}
+
+#[test]
 fn loopback_is_told_from_the_first_hop() {
     for text in [
         "/ip4/127.0.0.1/tcp/1",
@@ -147,6 +158,7 @@ fn loopback_is_told_from_the_first_hop() {
         "/ip6/::ffff:127.0.0.1/tcp/1",
         "/ip6zone/lo/ip6/::1/tcp/1",
         "/memory/7",
+        "/unix/tmp/ip4/tcp/ws",
         "/dns4/LocalHost/tcp/1",
         &format!("/ip4/127.0.0.1/tcp/1/p2p/{RELAY}/p2p-circuit/p2p/{PEER}"),
     ] {

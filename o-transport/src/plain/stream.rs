@@ -19,8 +19,9 @@ pub(super) struct PlainStream<S> {
     inner: S,
     /// Taken from `write`, and not yet written. At most `SMALL`.
     unwritten: Vec<u8>,
-    /// Read ahead, of which `taken` bytes have been given out. At most `SMALL`.
-    ahead: Vec<u8>,
+    /// Read ahead: `filled` bytes, of which `taken` have been given out. `SMALL` long.
+    ahead: Box<[u8]>,
+    filled: usize,
     taken: usize,
     _mark: Mark,
 }
@@ -30,7 +31,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PlainStream<S> {
         Self {
             inner,
             unwritten: Vec::new(),
-            ahead: Vec::new(),
+            ahead: vec![0; SMALL].into(),
+            filled: 0,
             taken: 0,
             _mark: mark,
         }
@@ -66,25 +68,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for PlainStream<S> {
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if this.taken == this.ahead.len() {
+        if this.taken == this.filled {
             if buf.len() >= SMALL {
                 return Pin::new(&mut this.inner).poll_read(cx, buf);
             }
+            let inner = Pin::new(&mut this.inner);
+            this.filled = ready!(inner.poll_read(cx, &mut this.ahead))?;
             this.taken = 0;
-            this.ahead.resize(SMALL, 0);
-            let read = Pin::new(&mut this.inner).poll_read(cx, &mut this.ahead);
-            let count = match &read {
-                Poll::Ready(Ok(count)) => *count,
-                _ => 0,
-            };
-            // An idle connection keeps no buffer.
-            match count {
-                0 => this.ahead = Vec::new(),
-                count => this.ahead.truncate(count),
-            }
-            ready!(read)?;
         }
-        let rest = this.ahead.get(this.taken..).unwrap_or_default();
+        let rest = &this.ahead[this.taken..this.filled];
         let count = rest.len().min(buf.len());
         buf[..count].copy_from_slice(&rest[..count]);
         this.taken += count;

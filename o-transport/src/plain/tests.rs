@@ -170,6 +170,7 @@ async fn a_key_that_is_none_and_bytes_too_many_or_too_few_are_refused() {
         let hello = Hello::new([9; 32], &keys("other")).unwrap().to_bytes();
         far.write_all(&hello).await.unwrap();
         far.write_all(&[0x55; 2048]).await.unwrap();
+        far.read_exact(&mut [0; 128]).await.unwrap();
     })
     .await;
     assert!(error.contains("signature"), "{error}");

@@ -118,11 +118,7 @@ async fn silence_ends_with_the_timeout() {
         }
     };
     let error = upgrade.await.map(drop).unwrap_err();
-    assert_eq!(
-        crate::io_error_kind(&error),
-        Some(io::ErrorKind::TimedOut),
-        "{error}"
-    );
+    assert!(error.to_string().contains("Timeout"), "{error}");
     drop(silent);
 }
 

@@ -41,6 +41,8 @@ pub(super) const ALL: &[Contender] = &[
     contender(OURS, "o, TCP and Noise"),
     contender("o-tls", "o, TCP and TLS"),
     contender("o-quic", "o, QUIC"),
+    contender("o-unix", "o, Unix socket, Noise"),
+    contender("o-unix-plain", "o, Unix socket, plaintext"),
 ];
 
 /// What readers call it.
