@@ -18,7 +18,7 @@ pub(crate) async fn keep(peers: Arc<Peers>, period: Duration) {
     loop {
         ticks.tick().await;
         let now = Instant::now().into_std();
-        for link in peers.all() {
+        for link in peers.due(now) {
             link.session.expire(now);
         }
     }

@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use o_address::{Address, PeerId};
@@ -89,6 +90,17 @@ impl Peers {
         let tables = self.lock();
         let links = tables.by_peer.values().flatten();
         links.filter(|link| link.plaintext).count()
+    }
+
+    /// Those on which the deadline of a call has passed at `now`. The others are not cloned: this is
+    /// asked a few times a second, and most of many connections have no call.
+    pub(crate) fn due(&self, now: Instant) -> Vec<Link> {
+        let tables = self.lock();
+        let links = tables.by_peer.values().flatten();
+        links
+            .filter(|link| link.session.is_due(now))
+            .cloned()
+            .collect()
     }
 
     pub(crate) fn count(&self) -> usize {

@@ -120,10 +120,16 @@ impl SessionHandle {
     /// Ends the calls whose deadline has passed at `now`, in both directions. The driver does the
     /// same in time; this is for when whoever drives it does not come round to polling it.
     pub fn expire(&self, now: Instant) {
-        let passed = |session: &Session| session.next_deadline().is_some_and(|at| at <= now);
-        if self.shared.look(passed) {
+        if self.is_due(now) {
             self.shared.with(|session| session.expire(now));
         }
+    }
+
+    /// Whether the deadline of some call has passed at `now`, so that [`expire`](Self::expire) has
+    /// something to do.
+    pub fn is_due(&self, now: Instant) -> bool {
+        let passed = |session: &Session| session.next_deadline().is_some_and(|at| at <= now);
+        self.shared.look(passed)
     }
 
     /// How many calls somebody waits for, and how many are being served.

@@ -32,13 +32,16 @@ async fn a_deadline_ends_a_call_at_both_ends_though_no_driver_is_polled() {
 
     // From here on nobody drives either end.
     for end in [&caller, &callee] {
+        assert!(!end.is_due(now()));
         end.expire(now());
     }
     settle().await;
     assert!(!call.is_finished(), "it has time left");
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(!call.is_finished(), "nobody has looked at the time");
+    assert!(caller.is_due(now()));
     caller.expire(now());
+    assert!(!caller.is_due(now()), "nothing is left to end");
     let error = within(call).await.unwrap().unwrap_err();
     assert_eq!(error.code(), ErrorCode::TimedOut);
     callee.expire(now());
