@@ -30,9 +30,8 @@ Without --method the built-in echo agent is served: `echo` answers with its para
 streams numbers. Every agent also has `ping`, `describe`, `stats` and, but for the
 preset public, what `o bench` measures with: node.bench.enabled = false turns that off.
 
-With --parent, only the parent, children and the leader may connect; others are refused. To let
-somebody in, name the peer with --allow, or everybody with --gate open; its own children too have to
-be named with --allow. Whom it dialed itself may answer, not call.
+With --parent, only its parent and peers named with --allow may connect; others are refused, its own
+children and the leader too unless they are named. To let everybody in, give --gate open. Whom it dialed itself may answer, not call.
 
 Ctrl-C or SIGTERM ends it: running calls get a few seconds, then it exits with status 0; a second
 Ctrl-C, half a second later or more, ends it at once.")]
@@ -95,7 +94,7 @@ pub(crate) struct SettingsArgs {
         help_heading = "Identity and access"
     )]
     pub(crate) seed: Option<String>,
-    /// Who may connect. hierarchy: only the parent, children, the leader and --allow peers; open:
+    /// Who may connect. hierarchy: only the parent and --allow peers; open:
     /// everybody. By default hierarchy with --parent, open without; a node without a parent is the
     /// root of its hierarchy and open [env: O_GATE]
     #[arg(long, value_name = "RULE", help_heading = "Identity and access")]

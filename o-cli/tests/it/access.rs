@@ -92,7 +92,7 @@ async fn a_child_accepts_its_parent_and_whom_its_operator_names() {
     );
     let message = refused["message"].as_str().unwrap();
     assert!(
-        message.contains("accepts only its parent, its children and the leader"),
+        message.contains("accepts only its parent and peers named with --allow"),
         "{message}"
     );
     assert_eq!(call(&alone, "parent").await.ok(), "1\n");
@@ -125,10 +125,17 @@ async fn what_the_gate_does_is_explained() {
     let help = user.run(&["serve", "--help"]).await.ok();
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(
-        help.contains("only the parent, children and the leader may connect"),
+        help.contains("only its parent and peers named with --allow may connect"),
         "{help}"
     );
-    assert!(help.contains("or everybody with --gate open"), "{help}");
+    assert!(
+        help.contains("only the parent and --allow peers; open: everybody"),
+        "{help}"
+    );
+    assert!(
+        help.contains("To let everybody in, give --gate open"),
+        "{help}"
+    );
     let nameless = [
         "serve",
         "o://x",

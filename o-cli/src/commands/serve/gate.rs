@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// What a caller reads whom the hierarchy refuses.
-const FAMILY_ONLY: &str = "this node accepts only its parent, its children and the leader";
+const FAMILY_ONLY: &str = "this node accepts only its parent and peers named with --allow";
 
 /// The peer that a parent's address names.
 ///
