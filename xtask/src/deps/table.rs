@@ -98,12 +98,6 @@ pub(super) const RULES: &[Rule] = &[
         ..EMPTY
     },
     Rule {
-        krate: "o-interop",
-        ours: &["o-core", "o-address", "o-protocol"],
-        never: &[LIBP2P],
-        ..EMPTY
-    },
-    Rule {
         krate: "o-testkit",
         ours: &["o-core", "o-address", "o-protocol"],
         never: &[LIBP2P],

@@ -124,7 +124,6 @@ fn every_rule_of_the_wall_is_in_the_table() {
         "o-protocol",
         "o-pool",
         "o-gating",
-        "o-interop",
         "o-testkit",
     ] {
         let rule = RULES.iter().find(|rule| rule.krate == krate).unwrap();
