@@ -267,8 +267,10 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Driver<S> {
             }
         });
         self.backlog = backlog;
-        self.input.copy_within(used..self.filled, 0);
-        self.filled -= used;
+        if used > 0 {
+            self.input.copy_within(used..self.filled, 0);
+            self.filled -= used;
+        }
     }
 
     /// Runs time-outs; whether one was due.

@@ -171,6 +171,16 @@ pub(super) enum Accepted {
     TooLarge,
 }
 
+/// Grows in few steps: each one moves what is there to memory that has not been touched before. Four
+/// times what has arrived at the most, and no more than a body may have.
+fn make_room(data: &mut Vec<u8>, more: usize, max_body: usize) {
+    let needed = data.len() + more;
+    if data.capacity() < needed {
+        let wanted = needed.saturating_mul(4).min(max_body).max(needed);
+        data.reserve_exact(wanted - data.len());
+    }
+}
+
 impl Inbox {
     pub(super) fn new(window: u64) -> Self {
         Self {
@@ -222,6 +232,7 @@ impl Inbox {
             // they come, and take it back again when the whole item waits to be read. So a call
             // holds a window and one item at most.
             let (_, data) = self.partial.get_or_insert_with(|| (encoding, Vec::new()));
+            make_room(data, length, max_body);
             data.extend_from_slice(frame.body);
             self.returning += owed;
             self.early += owed;
@@ -230,6 +241,7 @@ impl Inbox {
         let body = match self.partial.take() {
             None => Body::new(encoding, Bytes::copy_from_slice(frame.body)),
             Some((encoding, mut data)) => {
+                make_room(&mut data, length, max_body);
                 data.extend_from_slice(frame.body);
                 Body::new(encoding, data)
             }
@@ -278,5 +290,27 @@ impl Inbox {
         self.queue.clear();
         self.partial = None;
         std::mem::take(&mut self.held)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_in_parts_moves_seldom_and_takes_no_more_than_a_body_may() {
+        let max_body = 16 << 20;
+        let part = vec![7; CHUNK];
+        let (mut data, mut moves) = (Vec::new(), 0);
+        while data.len() < max_body {
+            let before = data.capacity();
+            make_room(&mut data, part.len(), max_body);
+            data.extend_from_slice(&part);
+            moves += usize::from(data.capacity() != before);
+            assert!(data.capacity() <= (4 * data.len()).min(max_body));
+        }
+        assert_eq!(moves, 5);
+        make_room(&mut data, 1, max_body);
+        assert!(data.capacity() > max_body, "the limit is checked elsewhere");
     }
 }
