@@ -201,7 +201,8 @@ pub enum Security {
 ///
 /// A substream may always send 256 KiB that nobody has read: yamux fixes that. While its reader
 /// keeps up, that window doubles until it fits the path. What a peer can make this node buffer on a
-/// connection is `receive_window`, and up to 1 MiB for the frame that is being read.
+/// connection is `receive_window`, once more as much for the frames that it comes in (128 bytes are
+/// counted for each; small ones cost more than they carry), and up to 1 MiB for the one that is being read.
 ///
 /// Our own protocols have about 70 substreams open at once at the most: two for calls, 32 each way
 /// for the DHT, a few for identify and ping. `max_streams` leaves room for as many of an
@@ -218,8 +219,9 @@ pub struct YamuxConfig {
     pub max_streams: usize,
     /// Bytes that may arrive unread on a connection, on all its substreams together: 256 KiB for
     /// each of `max_streams`, and what is over is for the windows of busy ones to grow. Without any
-    /// over, a substream brings no more than 256 KiB in a round trip. 256 KiB × `max_streams` to
-    /// 1 GiB, default 48 MiB.
+    /// over, a substream brings no more than 256 KiB in a round trip. Frames that wait unread may cost
+    /// as much again, 128 bytes each; a peer that leaves more of them is cut off. 256 KiB ×
+    /// `max_streams` to 1 GiB, default 48 MiB.
     pub receive_window: usize,
     /// The longest body of a frame that is sent, in bytes. Longer ones have less overhead, and
     /// another substream's frame waits longer behind each. 1 KiB to 256 KiB, default 16 KiB.

@@ -9,6 +9,7 @@ mod guard;
 mod headers;
 #[cfg(test)]
 mod tests;
+mod unread;
 
 use std::{
     collections::VecDeque,
@@ -22,10 +23,14 @@ use libp2p::core::{
     muxing::{StreamMuxer, StreamMuxerEvent},
     upgrade::{InboundConnectionUpgrade, OutboundConnectionUpgrade, UpgradeInfo},
 };
-use yamux::{Connection, Mode, Stream};
+use yamux::{Connection, Mode};
 
 pub use self::error::MuxerError;
-use self::{coalesce::Coalesce, guard::Guard};
+use self::{
+    coalesce::Coalesce,
+    guard::Guard,
+    unread::{Substream, Unread},
+};
 use crate::YamuxConfig;
 
 /// What yamux is called on the wire.
@@ -40,7 +45,11 @@ const MAX_AT_ONCE: usize = 32;
 
 /// The upgrade of a secured connection to one with substreams.
 #[derive(Clone, Debug)]
-pub(crate) struct Yamux(yamux::Config);
+pub(crate) struct Yamux {
+    config: yamux::Config,
+    /// What the frames that wait on a connection may cost beside their bytes.
+    budget: usize,
+}
 
 impl Yamux {
     /// The configuration must have been validated: yamux panics on a window that is too small for
@@ -53,16 +62,21 @@ impl Yamux {
             .set_max_num_streams(config.max_streams)
             .set_max_connection_receive_window(Some(config.receive_window))
             .set_split_send_size(config.split_send_size);
-        Self(yamux)
+        Self {
+            config: yamux,
+            budget: config.receive_window,
+        }
     }
 
     fn start<C>(self, stream: C, mode: Mode) -> Muxer<C>
     where
         C: AsyncRead + AsyncWrite + Unpin,
     {
-        let stream = Guard::new(Coalesce::new(stream));
+        let unread = Unread::new(self.budget);
+        let stream = Guard::new(Coalesce::new(stream), unread.clone());
         Muxer {
-            connection: Connection::new(stream, self.0, mode),
+            connection: Connection::new(stream, self.config, mode),
+            unread,
             waiting: VecDeque::new(),
             taker: None,
         }
@@ -108,9 +122,10 @@ where
 #[derive(Debug)]
 pub(crate) struct Muxer<C> {
     connection: Connection<Guard<Coalesce<C>>>,
+    unread: Unread,
     /// What arrived while the connection was driven for other reasons: yamux makes progress only by
     /// giving out the next inbound substream. At most [`MAX_WAITING`].
-    waiting: VecDeque<Stream>,
+    waiting: VecDeque<Substream>,
     /// Who asked for an inbound substream when there was none.
     taker: Option<Waker>,
 }
@@ -120,21 +135,25 @@ where
     C: AsyncRead + AsyncWrite + Unpin,
 {
     /// Drives the connection until a substream arrives, it ends, or there is nothing left to do.
-    fn poll_connection(&mut self, cx: &mut Context<'_>) -> Poll<Result<Stream, MuxerError>> {
+    fn poll_connection(&mut self, cx: &mut Context<'_>) -> Poll<Result<Substream, MuxerError>> {
         self.connection
             .poll_next_inbound(cx)
             .map(|next| match next {
-                Some(next) => next.map_err(MuxerError::from),
+                Some(Ok(stream)) => Ok(Substream::new(stream, self.unread.clone())),
+                Some(Err(error)) => Err(error.into()),
                 None => Err(MuxerError::Closed),
             })
     }
 
-    fn keep(&mut self, stream: Stream) {
+    fn keep(&mut self, stream: Substream) {
         if self.waiting.len() < MAX_WAITING {
             self.waiting.push_back(stream);
         } else {
             // Dropping it resets it.
-            tracing::debug!(%stream, "nobody takes inbound substreams: one more was reset");
+            tracing::debug!(
+                ?stream,
+                "nobody takes inbound substreams: one more was reset"
+            );
         }
         if let Some(taker) = self.taker.take() {
             taker.wake();
@@ -146,7 +165,7 @@ impl<C> StreamMuxer for Muxer<C>
 where
     C: AsyncRead + AsyncWrite + Unpin,
 {
-    type Substream = Stream;
+    type Substream = Substream;
     type Error = MuxerError;
 
     fn poll_inbound(
@@ -169,6 +188,7 @@ where
     ) -> Poll<Result<Self::Substream, Self::Error>> {
         self.connection
             .poll_new_outbound(cx)
+            .map_ok(|stream| Substream::new(stream, self.unread.clone()))
             .map_err(MuxerError::from)
     }
 

@@ -9,7 +9,10 @@ use std::{
 
 use futures::io::{AsyncRead, AsyncWrite};
 
-use super::headers::{GO_AWAY, Headers, PING};
+use super::{
+    headers::{GO_AWAY, Headers, PING},
+    unread::Unread,
+};
 
 /// The reason in the last frame of an orderly end.
 const NORMAL: u32 = 0;
@@ -20,7 +23,7 @@ const INTERNAL: u32 = 2;
 /// `split_send_size` allows, and answers to pings.
 const MAX_SPARE: usize = (256 << 10) + 4096;
 
-/// What is between yamux and its stream, for two things that yamux does not do.
+/// What is between yamux and its stream, for three things that yamux does not do.
 ///
 /// It answers a violation with a frame that says so and reads on, as if the other end would always
 /// obey. After that frame this one reads no more: the next read fails with [`Refused`].
@@ -29,38 +32,49 @@ const MAX_SPARE: usize = (256 << 10) + 4096;
 /// the path takes and ping each other, as they do every ten seconds, both wait for the other to read,
 /// for ever. So while an answer is owed, what the stream does not take is taken here, in front of it,
 /// up to [`MAX_SPARE`].
+///
+/// It bounds the bytes that wait to be read and not the frames that they came in, each of which costs
+/// far more than a byte. Here they are counted, and too many are a violation.
 #[derive(Debug)]
 pub(super) struct Guard<C> {
     inner: C,
     written: Headers,
     read: Headers,
     refused: Option<Refused>,
+    unread: Unread,
     /// Pings that have been read and not answered.
     owed: u32,
     /// Written by yamux and not taken by the stream.
     spare: VecDeque<u8>,
 }
 
-/// yamux refused what the peer sent.
+/// What the peer sent was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.reason())]
-pub(super) struct Refused {
-    code: u32,
+pub(super) enum Refused {
+    /// By yamux, with this code.
+    Yamux(u32),
+    /// Here: frames upon frames that nobody has read.
+    Frames,
 }
 
 impl Refused {
     pub(super) fn reason(self) -> &'static str {
-        match self.code {
-            INTERNAL => "too many substreams",
-            _ => "more than its window, too many substreams, or a frame that has no place",
+        match self {
+            Self::Frames => "too many small frames that nobody has read",
+            Self::Yamux(INTERNAL) => "too many substreams",
+            Self::Yamux(_) => {
+                "more than its window, too many substreams, or a frame that has no place"
+            }
         }
     }
 }
 
 impl<C> Guard<C> {
-    pub(super) fn new(inner: C) -> Self {
+    pub(super) fn new(inner: C, unread: Unread) -> Self {
         Self {
             inner,
+            unread,
             written: Headers::default(),
             read: Headers::default(),
             refused: None,
@@ -74,9 +88,7 @@ impl<C> Guard<C> {
         let (refused, owed) = (&mut self.refused, &mut self.owed);
         self.written.pass(bytes, |header| match header.kind {
             GO_AWAY if header.length != NORMAL => {
-                *refused = Some(Refused {
-                    code: header.length,
-                });
+                *refused = Some(Refused::Yamux(header.length));
             }
             PING if header.ack => *owed = owed.saturating_sub(1),
             _ => {}
@@ -85,8 +97,11 @@ impl<C> Guard<C> {
 
     /// Looks for headers in what the peer sent.
     fn on_read(&mut self, bytes: &[u8]) {
-        let owed = &mut self.owed;
+        let (refused, owed, unread) = (&mut self.refused, &mut self.owed, &self.unread);
         self.read.pass(bytes, |header| {
+            if unread.on_header(&header) {
+                *refused = Some(Refused::Frames);
+            }
             if header.kind == PING && !header.ack {
                 *owed = owed.saturating_add(1);
             }

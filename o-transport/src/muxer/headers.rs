@@ -3,11 +3,13 @@
 /// The size of a header: version, type, two bytes of flags, four of the substream, four of length.
 const SIZE: usize = 12;
 
+/// The flag of the first frame of a substream.
+const SYN: u8 = 1;
 /// The flag of an answer.
 const ACK: u8 = 2;
 
 /// The type of a frame with a body.
-const DATA: u8 = 0;
+pub(super) const DATA: u8 = 0;
 /// The type of a ping and of its answer.
 pub(super) const PING: u8 = 2;
 /// The type of the frame that ends a connection; its length is the reason.
@@ -20,6 +22,10 @@ pub(super) struct Header {
     pub(super) kind: u8,
     /// Whether it answers one.
     pub(super) ack: bool,
+    /// Whether it opens a substream.
+    pub(super) syn: bool,
+    /// The substream; 0 for the connection.
+    pub(super) stream: u32,
     /// Of a data frame the bytes of its body; the meaning differs by type.
     pub(super) length: u32,
 }
@@ -54,13 +60,19 @@ impl Headers {
             return (taken, None);
         }
         self.filled = 0;
-        let [_, kind, _, flags, .., a, b, c, d] = self.header;
-        let ack = flags & ACK != 0;
+        let [_, kind, _, flags, e, f, g, h, a, b, c, d] = self.header;
         let length = u32::from_be_bytes([a, b, c, d]);
         if kind == DATA {
             self.body = length as usize;
         }
-        (taken, Some(Header { kind, ack, length }))
+        let header = Header {
+            kind,
+            ack: flags & ACK != 0,
+            syn: flags & SYN != 0,
+            stream: u32::from_be_bytes([e, f, g, h]),
+            length,
+        };
+        (taken, Some(header))
     }
 
     /// Passes `bytes`, and gives every header that ends in them to `see`.

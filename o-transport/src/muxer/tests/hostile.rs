@@ -118,6 +118,64 @@ fn a_peer_that_ignores_the_window_is_cut_off() {
     assert!(told_to_go(&back, 1), "{back:?}");
 }
 
+/// A byte in a frame of its own costs much more than a byte: the window alone would let a peer fill
+/// gigabytes with them.
+#[test]
+fn a_peer_that_sends_frames_of_one_byte_is_cut_off() {
+    let few = config(64, 16 << 20);
+    let most = few.receive_window / unread::FRAME_COST;
+    let fill = |frames: usize| {
+        // A window of each substream is more frames than may wait on all of them.
+        let mut all = header(WINDOW, SYN, 1, 0);
+        let frame = [header(DATA, 0, 1, 1), vec![7]].concat();
+        all.extend(frame.repeat(frames));
+        all
+    };
+    assert!(most < YamuxConfig::INITIAL_WINDOW);
+    let (end, _) = send(&few, fill(most));
+    assert!(end.is_none(), "{end:?}");
+    let (end, _) = send(&few, fill(most + 1));
+    let text = end.unwrap().to_string();
+    assert!(text.contains("too many small frames"), "{text}");
+}
+
+/// Any number of them, as long as somebody reads.
+#[test]
+fn small_frames_that_are_read_are_no_violation() {
+    let (mut peer, ours) = pipe();
+    let few = config(64, 16 << 20);
+    let frames = 2 * few.receive_window / unread::FRAME_COST;
+    let ours = listener(ours, &few);
+    let sending = async {
+        peer.write_all(&header(WINDOW, SYN, 1, 4 << 20))
+            .await
+            .unwrap();
+        let frame = [header(DATA, 0, 1, 1), vec![7]].concat();
+        // What a window lets through, twice: credit comes back as it is read.
+        for _ in 0..frames {
+            peer.write_all(&frame).await.unwrap();
+        }
+        std::future::pending::<()>().await;
+    };
+    let reading = async {
+        let mut stream = ours.accept().await.unwrap();
+        let mut left = frames;
+        let mut buf = [0; 1000];
+        while left > 0 {
+            left -= stream.read(&mut buf).await.unwrap();
+        }
+        assert_eq!(ours.0.borrow().unread.frames(), 0);
+    };
+    let all = async {
+        let driving = async { futures::join!(ours.run(), sending) };
+        match select(pin!(reading), pin!(driving)).await {
+            Either::Left(_) => {}
+            Either::Right(_) => unreachable!("a peer that never ends"),
+        }
+    };
+    finish(all);
+}
+
 #[test]
 fn what_is_no_frame_ends_the_connection() {
     let config = YamuxConfig::default();
