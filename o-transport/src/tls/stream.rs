@@ -211,7 +211,7 @@ impl<C: AsyncWrite + Unpin> AsyncWrite for TlsStream<C> {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if this.unsent >= MOST_UNSENT && this.send(cx)?.is_pending() && this.unsent >= MOST_UNSENT {
+        if this.unsent >= MOST_UNSENT && this.send(cx)?.is_pending() {
             return Poll::Pending;
         }
         let buf = buf.get(..MOST_AT_ONCE).unwrap_or(buf);
