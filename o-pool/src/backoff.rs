@@ -102,6 +102,13 @@ impl Backoffs {
         }
     }
 
+    /// Whether the last dial failed so lately that nobody should try again unasked.
+    pub(crate) fn pauses(&self, peer: &PeerId, now: Instant) -> bool {
+        self.entries
+            .get(peer)
+            .is_some_and(|entry| now < entry.until)
+    }
+
     /// Begins or prolongs the pause after a dial that failed, if the failure is the peer's.
     pub(crate) fn failed(
         &mut self,

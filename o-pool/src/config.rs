@@ -19,6 +19,10 @@ pub struct PoolConfig {
     /// longer counts. Default 512, of about 45 KiB each with an encrypted connection underneath
     /// and less than 1 KiB in the pool itself.
     pub max_connections: usize,
+    /// Peers that should be connected, at least. Each `poll_interval`, when there are fewer, as many of the
+    /// peers that the dialer knows are dialed, but none whose dial failed just now and none that has
+    /// refused us; and no connection is closed for idleness. At most `low_water`. Default 0.
+    pub min_connections: usize,
     /// Above this number of connections, the least recently used ones are closed. Default: three
     /// quarters of `max_connections`.
     pub high_water: Option<usize>,
@@ -28,14 +32,15 @@ pub struct PoolConfig {
     /// Connections to one peer, at most. Both sides dialing at once makes two. Default 4.
     pub max_links_per_peer: usize,
     /// A connection that we dialed is closed when it has had neither lease nor call for this
-    /// long, and so is any connection to a peer to which there is a better one. Default 60 s.
+    /// long, and so is any connection to a peer to which there is a newer one as good. One to which
+    /// there is a better one goes when it has had neither for `poll_interval`. Default 60 s.
     #[serde(with = "humantime_serde")]
     pub idle_timeout: Duration,
     /// A connection younger than this does not count as least recently used. Default 20 s.
     #[serde(with = "humantime_serde")]
     pub grace: Duration,
-    /// How often idle and dead connections are looked for, and so how much later than said they
-    /// may be closed. Each time it costs a fraction of a
+    /// How often idle, superfluous, dead and missing connections are looked for, and so how much later
+    /// than said they may be closed or dialed. Each time it costs a fraction of a
     /// microsecond per connection. Default 1 s.
     #[serde(with = "humantime_serde")]
     pub poll_interval: Duration,
@@ -74,6 +79,7 @@ impl Default for PoolConfig {
     fn default() -> Self {
         Self {
             max_connections: 512,
+            min_connections: 0,
             high_water: None,
             low_water: None,
             max_links_per_peer: 4,
@@ -142,6 +148,12 @@ impl PoolConfig {
             self.low(),
             0..=self.high(),
             "must be at most high_water",
+        )?;
+        check(
+            "min_connections",
+            self.min_connections,
+            0..=self.low(),
+            "must be at most low_water",
         )?;
         self.validate_times()
     }
@@ -241,6 +253,10 @@ mod tests {
         assert_eq!(refused(|c| c.max_dialing = usize::MAX), Some("max_dialing"));
         assert_eq!(refused(|c| c.high_water = Some(513)), Some("high_water"));
         assert_eq!(refused(|c| c.low_water = Some(385)), Some("low_water"));
+        assert_eq!(
+            refused(|c| c.min_connections = 257),
+            Some("min_connections")
+        );
         assert_eq!(
             refused(|c| c.poll_interval = Duration::ZERO),
             Some("poll_interval")

@@ -10,6 +10,10 @@
 //!   share a connection, which may have been dialed by either side.
 //! - **Eviction.** What we dialed is closed after an idle time; above the high water mark the
 //!   least recently used connections are closed until the low one is reached.
+//! - **A better connection.** Of several to one peer, calls that begin take the one of highest rank;
+//!   those of lower rank are closed as soon as their own have ended.
+//! - **Minimum.** While fewer peers are connected than [`PoolConfig::min_connections`] says, known ones
+//!   are dialed.
 //! - **Backoff.** After a failed dial the next ones are refused for a growing, jittered pause,
 //!   unless they bring an address that was not tried.
 //! - **Health.** A dead connection is noticed when it dies and again when it is asked for, and

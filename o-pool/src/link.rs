@@ -25,6 +25,11 @@ pub trait Link: Clone + fmt::Debug + Send + Sync + 'static {
     /// Starts closing it, telling the other side `reason`, and returns at once.
     fn close(&self, reason: &'static str);
 
+    /// The same for a connection that the pool has no room for: nothing over it is wanted.
+    fn refuse(&self, reason: &'static str) {
+        self.close(reason);
+    }
+
     /// Resolves when it is dead, whoever closed it.
     fn closed(&self) -> BoxFuture<'static, ()>;
 
@@ -36,7 +41,7 @@ pub trait Link: Clone + fmt::Debug + Send + Sync + 'static {
 
     /// Which of several connections to one peer to prefer: the greatest rank. A direct one ranks
     /// above a relayed one. Both ends should come to the same order, since each closes the
-    /// connections of lower rank when they are idle.
+    /// connections of lower rank as soon as their calls have ended.
     fn rank(&self) -> u32 {
         0
     }
@@ -64,6 +69,17 @@ pub trait Dialer: fmt::Debug + Send + Sync + 'static {
         peer: PeerId,
         addresses: Vec<TransportAddr>,
     ) -> Result<Self::Link, DialError>;
+
+    /// Peers that might be dialed when there are fewer connections than
+    /// [`PoolConfig::min_connections`](crate::PoolConfig::min_connections), the best first; whether they
+    /// are connected, or failed lately, does not matter. Of a long list the pool looks at the first
+    /// [`PoolConfig::max_backoffs`](crate::PoolConfig::max_backoffs).
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives up the question.
+    async fn known(&self) -> Vec<(PeerId, Vec<TransportAddr>)> {
+        Vec::new()
+    }
 }
 
 #[async_trait]
@@ -76,5 +92,9 @@ impl<T: Dialer> Dialer for Arc<T> {
         addresses: Vec<TransportAddr>,
     ) -> Result<Self::Link, DialError> {
         (**self).dial(peer, addresses).await
+    }
+
+    async fn known(&self) -> Vec<(PeerId, Vec<TransportAddr>)> {
+        (**self).known().await
     }
 }

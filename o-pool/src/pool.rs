@@ -347,8 +347,17 @@ impl<D: Dialer> Drop for Waiter<D> {
 }
 
 fn close<L: Link>(closing: impl IntoIterator<Item = Closing<L>>) {
-    for Closing { link, reason } in closing {
+    for Closing {
+        link,
+        reason,
+        refused,
+    } in closing
+    {
         debug!(?link, reason, "closing connection");
-        link.close(reason);
+        if refused {
+            link.refuse(reason);
+        } else {
+            link.close(reason);
+        }
     }
 }

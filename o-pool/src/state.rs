@@ -1,11 +1,15 @@
 //! The pool's state: connections, dials under way, failures. It has no clock, task or lock.
 
 mod evict;
+mod fill;
 mod links;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
 
 use futures::future::AbortRegistration;
 use o_address::{PeerId, TransportAddr};
@@ -32,6 +36,8 @@ pub(crate) struct PoolState<L, T> {
     /// Callers that wait, also for dials that have just ended.
     waiters: usize,
     backoffs: Backoffs,
+    /// Whoever is not dialed of our own accord, the oldest first.
+    unwelcome: VecDeque<PeerId>,
     /// How many times each peer is protected.
     protected: HashMap<PeerId, usize>,
     /// Connections that nobody watches yet, all of them in `peers`.
@@ -63,6 +69,8 @@ struct Dial<T> {
 pub(crate) struct Closing<L> {
     pub(crate) link: L,
     pub(crate) reason: &'static str,
+    /// Whether it was never taken in.
+    pub(crate) refused: bool,
 }
 
 /// What a caller gets who asks for a connection.
@@ -93,6 +101,7 @@ impl<L: Link, T: Clone> PoolState<L, T> {
             dials: HashMap::new(),
             waiters: 0,
             backoffs: Backoffs::new(&config),
+            unwelcome: VecDeque::new(),
             protected: HashMap::new(),
             unwatched: Vec::new(),
             next_serial: 0,
@@ -235,7 +244,8 @@ impl<L: Link, T: Clone> PoolState<L, T> {
         let link = match result {
             Ok(link) if self.closed => {
                 let reason = "the node shuts down";
-                return (Err(AcquireError::Closed), Some(Closing { link, reason }));
+                let closing = Closing::refused(link, reason);
+                return (Err(AcquireError::Closed), Some(closing));
             }
             Ok(link) => link,
             Err(error) => {
@@ -244,10 +254,11 @@ impl<L: Link, T: Clone> PoolState<L, T> {
                     return (Ok(lease), None);
                 }
                 self.backoffs.failed(peer, tried, &error, now);
+                self.remember_refusal(peer, &error);
                 return (Err(error.into()), None);
             }
         };
-        self.backoffs.clear(&peer);
+        self.reached(&peer);
         if let Some(entry) = self.known(&peer, &link) {
             return (Ok(entry.lease()), None);
         }
@@ -256,7 +267,7 @@ impl<L: Link, T: Clone> PoolState<L, T> {
             Err((limit, link)) => {
                 let lease = self.lease(&peer).ok_or_else(|| busy(limit));
                 let reason = "too many connections";
-                (lease, Some(Closing { link, reason }))
+                (lease, Some(Closing::refused(link, reason)))
             }
         }
     }
@@ -278,9 +289,9 @@ impl<L: Link, T: Clone> PoolState<L, T> {
         if self.closed {
             let reason = "the node shuts down";
             let full = PoolFull { limit: "closed" };
-            return (Err(full), Some(Closing { link, reason }));
+            return (Err(full), Some(Closing::refused(link, reason)));
         }
-        self.backoffs.clear(&peer);
+        self.reached(&peer);
         if self.known(&peer, &link).is_some() {
             return (Ok(()), None);
         }
@@ -291,7 +302,10 @@ impl<L: Link, T: Clone> PoolState<L, T> {
             }
             Err((limit, link)) => {
                 let reason = "too many connections";
-                (Err(PoolFull { limit }), Some(Closing { link, reason }))
+                (
+                    Err(PoolFull { limit }),
+                    Some(Closing::refused(link, reason)),
+                )
             }
         }
     }
@@ -299,8 +313,11 @@ impl<L: Link, T: Clone> PoolState<L, T> {
     /// Forgets the failures of `peer`, or of all.
     pub(crate) fn clear_backoff(&mut self, peer: Option<&PeerId>) {
         match peer {
-            Some(peer) => self.backoffs.clear(peer),
-            None => self.backoffs.clear_all(),
+            Some(peer) => self.reached(peer),
+            None => {
+                self.backoffs.clear_all();
+                self.unwelcome.clear();
+            }
         }
     }
 
@@ -351,6 +368,16 @@ impl<L: Link, T: Clone> PoolState<L, T> {
             waiters: self.waiters,
             backing_off: self.backoffs.len(),
             ..self.totals
+        }
+    }
+}
+
+impl<L> Closing<L> {
+    fn refused(link: L, reason: &'static str) -> Self {
+        Self {
+            link,
+            reason,
+            refused: true,
         }
     }
 }

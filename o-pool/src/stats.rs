@@ -26,6 +26,8 @@ pub struct PoolStats {
     pub dials_failed: u64,
     /// Dials dropped because nobody waited for them any longer.
     pub dials_cancelled: u64,
+    /// Dials begun because there were fewer connections than `min_connections`.
+    pub fills_total: u64,
     /// Leases given at once on a connection that was there already.
     pub reused_total: u64,
     /// Connections taken in that the pool had not dialed.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures::{
-    StreamExt,
+    FutureExt, StreamExt,
     future::{Abortable, Aborted, BoxFuture},
     stream::FuturesUnordered,
 };
@@ -17,7 +17,7 @@ use tokio::{
 };
 use tracing::debug;
 
-use super::{Inner, close};
+use super::{Inner, Pool, close};
 use crate::{Dialer, Link};
 
 /// A connection that is watched, by its peer and serial number.
@@ -32,6 +32,7 @@ enum Input {
     Closed,
     Died(Watched),
     Changed,
+    Filled,
     Tick,
 }
 
@@ -43,6 +44,7 @@ pub(super) async fn run<D: Dialer>(
     period: Duration,
 ) {
     let mut watching = Watching::new();
+    let mut filling: Option<BoxFuture<'static, ()>> = None;
     let mut tick = time::interval(period);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -51,6 +53,7 @@ pub(super) async fn run<D: Dialer>(
             () = closed(&mut closing) => Input::Closed,
             Some(watched) = watching.next() => Input::Died(watched),
             () = wake.notified() => Input::Changed,
+            () = filled(&mut filling) => Input::Filled,
             _ = tick.tick() => Input::Tick,
         };
         let Some(pool) = pool.upgrade() else { return };
@@ -62,7 +65,13 @@ pub(super) async fn run<D: Dialer>(
                 pool.lock().died(&peer, serial);
             }
             Input::Changed => pool.changed(&watching),
-            Input::Tick => pool.tick(),
+            Input::Filled => filling = None,
+            Input::Tick => {
+                pool.tick();
+                if filling.is_none() && pool.lock().missing() > 0 {
+                    filling = Some(fill(Pool { inner: pool }).boxed());
+                }
+            }
         }
     }
 }
@@ -90,6 +99,26 @@ impl<D: Dialer> Inner<D> {
     fn tick(&self) {
         let closing = self.lock().sweep(Instant::now());
         close(closing);
+    }
+}
+
+/// Dials as many of the known peers as are missing, once.
+async fn fill<D: Dialer>(pool: Pool<D>) {
+    let known = pool.inner.dialer.known().await;
+    let chosen = pool.inner.lock().choose(known, Instant::now());
+    let dials = chosen.into_iter().map(async |(peer, addresses)| {
+        pool.inner.lock().count_fill();
+        if let Err(error) = pool.acquire(peer, &addresses).await {
+            debug!(%peer, %error, "not connected to one more");
+        }
+    });
+    futures::future::join_all(dials).await;
+}
+
+async fn filled(filling: &mut Option<BoxFuture<'static, ()>>) {
+    match filling {
+        Some(filling) => filling.await,
+        None => std::future::pending().await,
     }
 }
 

@@ -24,7 +24,7 @@ impl<L: Link, T: Clone> PoolState<L, T> {
     /// What is due from time to time: dead connections leave, idle ones and those above the high
     /// water mark are given back to be closed, old failures are forgotten.
     pub(crate) fn sweep(&mut self, now: Instant) -> Vec<Closing<L>> {
-        let timeout = self.config.idle_timeout;
+        let (timeout, settled) = (self.config.idle_timeout, self.config.poll_interval);
         let mut leaving = Vec::new();
         for (peer, slots) in &mut self.peers {
             let alive = |slot: &&mut Slot<L>| slot.entry.link.is_alive();
@@ -35,18 +35,26 @@ impl<L: Link, T: Clone> PoolState<L, T> {
             let best = best.max().unwrap_or_default();
             for slot in slots {
                 let protected = || self.protected.contains_key(peer);
+                let outranked = slot.preference().0 < best.0;
+                let timeout = if outranked {
+                    settled.min(timeout)
+                } else {
+                    timeout
+                };
                 if let Some(why) = slot.leaves(best, protected, timeout, now) {
-                    leaving.push((*peer, slot.entry.serial, why));
+                    leaving.push((slot.entry.last_used(), *peer, slot.entry.serial, why));
                 }
             }
         }
+        leaving.sort_unstable_by_key(|(used, ..)| *used);
         let mut closing = Vec::new();
-        for (peer, serial, why) in leaving {
+        for (_, peer, serial, why) in leaving {
             let (reason, total) = match why {
                 Why::Dead => {
                     self.died(&peer, serial);
                     continue;
                 }
+                Why::Idle if self.peers.len() <= self.config.min_connections => continue,
                 Why::Idle => ("idle", &mut self.totals.evicted_idle),
                 Why::Duplicate => ("duplicate", &mut self.totals.evicted_duplicate),
             };

@@ -138,7 +138,11 @@ impl<L: Link, T: Clone> PoolState<L, T> {
             self.unwatched
                 .retain(|(unwatched, _)| unwatched.serial != entry.serial);
             let link = entry.link.clone();
-            closing.push(Closing { link, reason });
+            closing.push(Closing {
+                link,
+                reason,
+                refused: false,
+            });
         }
         closing
     }

@@ -426,3 +426,88 @@ fn dead_connections_leave_room_for_a_new_one() {
         (1, 1)
     );
 }
+
+#[test]
+fn who_is_outranked_goes_when_its_calls_have_ended() {
+    let mut state = state(|_| ());
+    let now = Instant::now();
+    let (relayed, direct) = (FakeLink::ranked(1, 0), FakeLink::ranked(2, 2));
+    for (link, direction) in [
+        (&relayed, Direction::Outbound),
+        (&direct, Direction::Inbound),
+    ] {
+        let (result, _) = state.adopt(peer(1), link.clone(), direction, now);
+        result.unwrap();
+        relayed.set_active(1);
+    }
+    assert_eq!(state.lease(&peer(1)).unwrap().id(), 2, "at once");
+    assert_eq!(ids(state.sweep(now + SECOND * 30)), [], "a call runs");
+    relayed.set_active(0);
+    assert_eq!(
+        ids(state.sweep(now + SECOND * 30)),
+        [],
+        "it has only just ended"
+    );
+    let closing = state.sweep(now + SECOND * 31);
+    assert_eq!(closing[0].reason, "duplicate");
+    assert_eq!(ids(closing), [1]);
+}
+
+#[test]
+fn below_the_minimum_known_peers_are_dialed_and_nobody_who_refused() {
+    let mut state = state(|config| config.min_connections = 3);
+    let now = Instant::now();
+    assert_eq!(state.missing(), 3);
+    fill(&mut state, 1..2, now);
+    let (result, _) = state.adopt(peer(1), FakeLink::new(9), Direction::Inbound, now);
+    result.unwrap();
+    assert_eq!(state.missing(), 2, "two connections to one peer are one");
+    let serial = begin(&mut state, 2, now);
+    assert_eq!(state.missing(), 1, "a dial may succeed");
+    let refusal = DialError::Refused {
+        peer: peer(2),
+        reason: "no".into(),
+        certain: true,
+    };
+    let (_, _) = state.finish(peer(2), serial, &[], Err(refusal), now);
+    let serial = begin(&mut state, 3, now);
+    let failure = DialError::TimedOut {
+        peer: peer(3),
+        after: SECOND,
+    };
+    let (_, _) = state.finish(peer(3), serial, &[], Err(failure), now);
+    let known = || (1..8).map(|number| (peer(number), Vec::new())).collect();
+    let chosen = |state: &State, now| -> Vec<PeerId> {
+        let chosen = state.choose(known(), now);
+        chosen.into_iter().map(|(peer, _)| peer).collect()
+    };
+    assert_eq!(chosen(&state, now), [peer(4), peer(5)]);
+    let later = now + SECOND * 3600;
+    assert_eq!(
+        chosen(&state, later),
+        [peer(3), peer(4)],
+        "the pause is over"
+    );
+    state.sweep(later);
+    state.clear_backoff(Some(&peer(2)));
+    assert_eq!(
+        chosen(&state, later),
+        [peer(2), peer(3)],
+        "somebody insists"
+    );
+    state.close();
+    assert_eq!(chosen(&state, later), []);
+}
+
+#[test]
+fn idleness_leaves_the_minimum() {
+    let mut state = state(|config| config.min_connections = 2);
+    let now = fill(&mut state, 1..5, Instant::now());
+    assert_eq!(
+        ids(state.sweep(now + SECOND * 60)),
+        [1, 2],
+        "the longest unused"
+    );
+    assert_eq!(ids(state.sweep(now + SECOND * 3600)), []);
+    assert_eq!(state.stats().evicted_idle, 2);
+}

@@ -97,7 +97,7 @@ impl Model {
 
     /// What is evicted may not be in use, and a protected peer keeps a connection.
     fn evicted(&mut self, closing: impl IntoIterator<Item = Closing<FakeLink>>) {
-        for Closing { link, reason } in closing {
+        for Closing { link, reason, .. } in closing {
             assert_eq!(
                 self.leases_on(link.id()),
                 0,
