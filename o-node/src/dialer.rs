@@ -216,6 +216,9 @@ impl NodeDialer {
         let peer = link.peer;
         match ready {
             Ok(_) => Ok(link),
+            // It took us, and has already closed this one for a better one or for idleness. Whoever wants
+            // to call over it sees that and asks again.
+            Err(_) if link.session.is_parting() && link.hello().is_some() => Ok(link),
             Err(SessionEnd::Refused { reason, certain }) => Err(DialError::Refused {
                 peer,
                 reason,

@@ -50,6 +50,9 @@ pub(crate) struct Unconfirmed {
 /// What a search gives: somebody who confirmed, or somebody who did not.
 pub(crate) type Finding = Result<Result<Provider, Unconfirmed>, DiscoveryError>;
 
+/// How often a peer is asked again because the connection to it was just being closed for idleness.
+const REDIALS: usize = 3;
+
 impl Finder {
     /// Providers as each is confirmed by itself; those that do not confirm are left out.
     pub(crate) fn confirmed(&self, query: Query) -> ProviderStream {
@@ -142,8 +145,15 @@ impl Finder {
     async fn ask(&self, hint: Provider, query: &Query) -> Vec<Finding> {
         let peer = hint.peer;
         let asked = async {
-            let link = self.link(&hint).await?;
-            self.describe(&link, query).await
+            let mut again = REDIALS;
+            loop {
+                let link = self.link(&hint).await?;
+                match self.describe(&link, query).await {
+                    // The connection was just being closed for idleness; the peer goes on.
+                    Err(_) if link.session.is_parting() && again > 0 => again -= 1,
+                    described => return described,
+                }
+            }
         };
         let after = self.timeout;
         let answer = tokio::time::timeout(after, asked)

@@ -51,6 +51,12 @@ impl Link {
         self.session.hello()
     }
 
+    /// Where the peer may be dialed again: there where this node dialed it.
+    pub(crate) fn addresses(&self) -> Vec<TransportAddr> {
+        let dialed = self.direction == Direction::Outbound;
+        dialed.then(|| (*self.remote).clone()).into_iter().collect()
+    }
+
     /// Whether the connection ended without a word of the peer's.
     pub(crate) fn is_lost(&self) -> bool {
         let status = self.session.status();
@@ -119,8 +125,11 @@ impl o_pool::Link for Link {
     }
 
     fn close(&self, reason: &'static str) {
-        self.session
-            .goodbye(&Goodbye::new(ErrorCode::ShuttingDown, reason));
+        self.session.part(reason);
+    }
+
+    fn refuse(&self, reason: &'static str) {
+        self.session.goodbye(&Goodbye::new(ErrorCode::Busy, reason));
     }
 
     fn closed(&self) -> BoxFuture<'static, ()> {

@@ -163,6 +163,9 @@ impl SwarmTask {
                 let bare = addresses.map(|address| without_peer(address, &peer));
                 DialOpts::peer_id(peer)
                     .condition(libp2p::swarm::dial_opts::PeerCondition::Always)
+                    // From the port that we listen on, two nodes that dial each other at once would open
+                    // one TCP connection from both ends, on which each waits for the other's handshake.
+                    .allocate_new_port()
                     .addresses(bare.collect())
                     .extend_addresses_through_behaviour()
                     .build()

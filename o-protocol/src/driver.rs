@@ -26,7 +26,7 @@ use tokio::time::Sleep;
 
 use self::shared::Shared;
 pub use self::{
-    caller::SessionHandle,
+    caller::{SessionHandle, Unanswered},
     refuse::refuse,
     served::{Serve, ServedCall},
     shared::SessionStatus,

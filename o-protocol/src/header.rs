@@ -407,6 +407,8 @@ pub struct Goodbye {
     pub drain: Duration,
     /// The last call of the receiver's that was taken; later ones never run. A session fills it in.
     pub last: Option<u64>,
+    /// Nothing but idleness ends the connection: calls that cross this goodbye are taken.
+    pub idle: bool,
 }
 
 impl Goodbye {
@@ -417,6 +419,7 @@ impl Goodbye {
             message: message.into(),
             drain: Duration::ZERO,
             last: None,
+            idle: false,
         }
     }
 
@@ -427,6 +430,9 @@ impl Goodbye {
         map.uint(3, u64::try_from(self.drain.as_millis()).unwrap_or(u64::MAX));
         if let Some(last) = self.last {
             map.uint(4, last);
+        }
+        if self.idle {
+            map.bool(5, true);
         }
         map.finish()
     }
@@ -440,7 +446,8 @@ impl Goodbye {
                 (2, Value::Text(text)) => goodbye.message = cut(text, MAX_MESSAGE).to_owned(),
                 (3, Value::Uint(value)) => goodbye.drain = Duration::from_millis(value),
                 (4, Value::Uint(value)) => goodbye.last = Some(value),
-                (1..=4, _) => return Err(MapError::WrongType(key).into()),
+                (5, Value::Bool(value)) => goodbye.idle = value,
+                (1..=5, _) => return Err(MapError::WrongType(key).into()),
                 (key, _) => unknown(key)?,
             }
         }

@@ -24,7 +24,9 @@ pub use crate::{
         from_slice, to_vec, transcode,
     },
     describe::{AgentDescription, MethodDescription, NodeDescription},
-    driver::{Driver, Serve, ServedCall, SessionHandle, SessionStatus, connect, refuse},
+    driver::{
+        Driver, Serve, ServedCall, SessionHandle, SessionStatus, Unanswered, connect, refuse,
+    },
     header::{CallHeader, Goodbye, HeaderError, Hello, MAX_HEADER, MAX_HOSTED},
     record::{
         RecordError, capability_key, name_key, sign_record, sign_tombstone, verify_record,

@@ -9,6 +9,7 @@ mod config;
 mod event;
 mod flow;
 mod outgoing;
+mod parting;
 mod queue;
 mod receive;
 mod recent;
@@ -32,6 +33,7 @@ use self::{
     ascending::Ascending,
     call::Call,
     flow::{Inbox, Outbox, Outgoing},
+    parting::Parting,
     recent::Recent,
     schedule::Schedule,
 };
@@ -88,6 +90,10 @@ pub struct Session {
     held: BTreeSet<u64>,
     notices: VecDeque<Notice>,
     leaving: bool,
+    /// Between a goodbye of ours for idleness and the end, as long as calls are still taken.
+    parting: Option<Parting>,
+    /// Whether idleness is why the session ends.
+    idle: bool,
     /// The last of their calls that was taken before our goodbye.
     last_taken: Option<u64>,
     peer_leaving: bool,
@@ -132,6 +138,8 @@ impl Session {
             held: BTreeSet::new(),
             notices: VecDeque::new(),
             leaving: false,
+            parting: None,
+            idle: false,
             last_taken: None,
             peer_leaving: false,
             leave: None,
@@ -345,7 +353,8 @@ impl Session {
 
     /// Takes no new calls from now on, and says why.
     pub fn goodbye(&mut self, goodbye: &Goodbye) {
-        if !self.leaving {
+        if !self.leaving || self.parting.is_some() {
+            self.idle = false;
             self.last_words(goodbye);
         }
     }
@@ -354,6 +363,7 @@ impl Session {
     fn last_words(&mut self, goodbye: &Goodbye) {
         if self.end.is_none() {
             self.leaving = true;
+            self.parting = None;
             let last = *self.last_taken.get_or_insert(self.last_their_id);
             let goodbye = Goodbye {
                 last: Some(last),
@@ -375,9 +385,14 @@ impl Session {
     }
 
     /// Whether a goodbye was said from this side and no call is left. After a goodbye of the other
-    /// side's it is for that side to end the stream: calls that it opened before may still come.
+    /// side's it is for that side to end the stream: calls that it opened before may still come. After
+    /// one for idleness both have to say it.
     pub fn is_drained(&self) -> bool {
-        self.leaving && self.calls.is_empty()
+        let agreed = self
+            .parting
+            .as_ref()
+            .is_none_or(|parting| self.has_parted(parting));
+        self.leaving && self.calls.is_empty() && agreed
     }
 
     /// Ends the session: every call of ours fails with `end`, every call of theirs is gone.

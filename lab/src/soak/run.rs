@@ -212,9 +212,7 @@ fn may_happen(error: &CallError) -> bool {
 /// Errors that nothing explains when both nodes are up and nothing changed between them.
 fn unexplained(error: &CallError, short_deadline: bool) -> bool {
     match error {
-        // A stream that crossed the end of an idle connection: nothing ran, and nobody but its caller
-        // can send the items again.
-        CallError::Busy { .. } | CallError::ShuttingDown => false,
+        CallError::Busy { .. } => false,
         CallError::TimedOut { .. } => !short_deadline,
         _ => true,
     }

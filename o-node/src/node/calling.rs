@@ -83,6 +83,14 @@ impl Node {
         if let Some(link) = running.connected(&call.target) {
             match running.call_link(&link, &mut call).await {
                 Ok(reply) => return Ok(reply),
+                Err((_, Again::Yes)) if link.session.is_parting() => {
+                    // It was idle, and the peer goes on.
+                    match running.call_anew(&link, &mut call).boxed().await {
+                        Ok(reply) => return Ok(reply),
+                        Err((_, Again::Yes)) => {}
+                        Err((error, Again::No)) => return Err(error),
+                    }
+                }
                 Err((_, Again::Yes)) => {}
                 Err((error, Again::No)) => return Err(error),
             }
@@ -184,6 +192,10 @@ enum Again {
     No,
 }
 
+/// How often a call is offered to a peer again, each time because the connection was just being closed
+/// for idleness.
+const REDIALS: usize = 3;
+
 /// Whether the connection of a call went, before the call or in the middle of it.
 fn is_lost(error: &CallError) -> bool {
     matches!(
@@ -249,24 +261,41 @@ impl Running {
                     .await
                     .map_err(|error| (error, Again::No));
             }
-            let link = match self.wait(until, self.lease(&route, &target)).await {
-                Ok(link) => link,
-                Err(error @ (CallError::TimedOut { .. } | CallError::ShuttingDown)) => {
-                    return Err((error, Again::No));
+            for _ in 0..=REDIALS {
+                let link = match self.wait(until, self.lease(&route, &target)).await {
+                    Ok(link) => link,
+                    Err(error @ (CallError::TimedOut { .. } | CallError::ShuttingDown)) => {
+                        return Err((error, Again::No));
+                    }
+                    Err(error) => {
+                        self.resolver.cache.forget(&target);
+                        failed = error;
+                        break;
+                    }
+                };
+                match self.call_link(&link, call).await {
+                    Ok(reply) => return Ok(reply),
+                    Err((error, Again::Yes)) => failed = error,
+                    Err(ended) => return Err(ended),
                 }
-                Err(error) => {
-                    self.resolver.cache.forget(&target);
-                    failed = error;
-                    continue;
+                if !link.session.is_parting() {
+                    break;
                 }
-            };
-            match self.call_link(&link, call).await {
-                Ok(reply) => return Ok(reply),
-                Err((error, Again::Yes)) => failed = error,
-                Err(ended) => return Err(ended),
             }
         }
         Err((failed, Again::Yes))
+    }
+
+    /// Calls the peer of a connection that was closed because it was idle, over another one.
+    async fn call_anew(&self, link: &Link, call: &mut OutgoingCall) -> Outcome {
+        let until = Until::of(call);
+        let route = Route {
+            peer: link.peer,
+            addresses: link.addresses(),
+            source: Source::Connected,
+            age: Duration::ZERO,
+        };
+        self.try_routes(vec![route], call, until).await
     }
 
     async fn lease(&self, route: &Route, target: &Address) -> Result<Link, CallError> {
@@ -285,12 +314,16 @@ impl Running {
     /// made again after an error that came before anything ran there, or whatever came of a lost
     /// connection where a key says that twice is as good as once.
     async fn call_link(&self, link: &Link, call: &mut OutgoingCall) -> Outcome {
-        let again = if call.input.is_none() {
-            Again::Yes
-        } else {
-            Again::No
-        };
-        link.session.request(call).await.map_err(|error| {
+        let whole = call.input.is_none();
+        link.session.request(call).await.map_err(|unanswered| {
+            let error = unanswered.error;
+            if unanswered.untouched {
+                // A peer whose connection was idle has not moved.
+                if !link.session.is_parting() {
+                    self.resolver.cache.forget(&call.target);
+                }
+                return (error, Again::Yes);
+            }
             let elsewhere = match error {
                 // The peer no longer hosts the name: another may answer to it.
                 CallError::NotFound { .. } => true,
@@ -301,10 +334,13 @@ impl Running {
             };
             if elsewhere {
                 self.resolver.cache.forget(&call.target);
-                (error, again)
-            } else {
-                (error, Again::No)
             }
+            let again = if elsewhere && whole {
+                Again::Yes
+            } else {
+                Again::No
+            };
+            (error, again)
         })
     }
 
@@ -417,6 +453,13 @@ impl Caller for PeerCaller {
                     .await?
             }
         };
-        link.session.request(&mut call).await
+        match link.session.request(&mut call).await {
+            Ok(reply) => Ok(reply),
+            Err(unanswered) if unanswered.untouched && link.session.is_parting() => {
+                let anew = running.call_anew(&link, &mut call);
+                anew.await.map_err(|(error, _)| error)
+            }
+            Err(unanswered) => Err(unanswered.error),
+        }
     }
 }

@@ -23,6 +23,7 @@ mod gating;
 mod gone;
 mod hostile;
 mod hosting;
+mod idle;
 mod interop;
 mod killed;
 mod life;

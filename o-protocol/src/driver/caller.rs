@@ -54,6 +54,11 @@ impl SessionHandle {
         self.shared.look(Session::is_open)
     }
 
+    /// Whether the connection ends, or has ended, because nobody needed it: its peer goes on.
+    pub fn is_parting(&self) -> bool {
+        self.shared.look(Session::is_parting)
+    }
+
     /// What the other side said of itself, once it has; also when the session is over.
     pub fn hello(&self) -> Option<Arc<Hello>> {
         self.shared.look(|session| session.peer_hello().cloned())
@@ -112,6 +117,27 @@ impl SessionHandle {
         self.shared.with(|session| session.goodbye(goodbye));
     }
 
+    /// Opens no calls from now on because nobody needs the connection, and ends the session once the
+    /// other side has agreed. Its calls that are on their way are served.
+    pub fn part(&self, reason: &str) {
+        self.shared.with(|session| session.part(reason, now()));
+    }
+
+    /// Calls as [`Caller::call`] does, and leaves the call, all but its stream, with whoever makes it: so
+    /// that it can be made again elsewhere, if this came to nothing, without a copy. Where the session
+    /// takes no more calls nothing has been sent, and the stream is left, too.
+    ///
+    /// # Errors
+    /// Those of a call, and whether it is untouched.
+    ///
+    /// # Cancel safety
+    /// Dropping the future, or the stream that it answered with, cancels the call.
+    pub async fn request(&self, call: &mut OutgoingCall) -> Result<Reply, Unanswered> {
+        let answer = self.open(call)?;
+        let reply = answer.reply(call.shape.streams_out()).await;
+        reply.map_err(Unanswered::from)
+    }
+
     /// Ends the session now; calls that are open fail.
     pub fn close(&self, end: SessionEnd) {
         self.shared.close(end);
@@ -150,46 +176,29 @@ impl SessionHandle {
         self.shared.with(|session| session.outgoing_len())
     }
 
-    /// Makes a call and leaves it, all but its stream, with whoever makes it: so it can be made again
-    /// elsewhere, if this came to nothing, without a copy.
-    ///
-    /// # Errors
-    /// Those of [`Caller::call`].
-    ///
-    /// # Cancel safety
-    /// Dropping the future, or the stream that it answered with, cancels the call.
-    pub async fn request(&self, call: &mut OutgoingCall) -> Result<Reply, CallError> {
-        let mut answer = self.open(call)?;
-        if call.shape.streams_out() {
-            return Ok(Reply::Stream(answer.boxed()));
-        }
-        let body = match answer.next().await {
-            Some(item) => item?,
-            None => return Err(not_one("none")),
-        };
-        match answer.next().await {
-            None => Ok(Reply::One(body)),
-            Some(Ok(_)) => Err(not_one("several")),
-            Some(Err(error)) => Err(error),
-        }
-    }
-
-    fn open(&self, call: &mut OutgoingCall) -> Result<Answer, CallError> {
-        let header = CallHeader {
-            target: call.target.clone(),
-            method: call.method.clone(),
-            shape: call.shape,
-            encoding: call.body.encoding,
-            terms: mem::take(&mut call.terms),
-        };
-        let input = call.input.take().filter(|_| call.shape.streams_in());
-        let params = call.body.bytes.clone();
-        let ended = input.is_none();
-        let opened = self
-            .shared
-            .with(|session| session.open(&header, params, ended, now()));
-        call.terms = header.terms;
-        let id = opened?;
+    fn open(&self, call: &mut OutgoingCall) -> Result<Answer, Unanswered> {
+        // Under one lock, so that no goodbye comes between looking and opening.
+        let opened = self.shared.with(|session| {
+            if !session.is_open() {
+                let ended = session.end().map(SessionEnd::as_call_error);
+                return Err(Unanswered {
+                    error: ended.unwrap_or(CallError::ShuttingDown),
+                    untouched: true,
+                });
+            }
+            let header = CallHeader {
+                target: call.target.clone(),
+                method: call.method.clone(),
+                shape: call.shape,
+                encoding: call.body.encoding,
+                terms: mem::take(&mut call.terms),
+            };
+            let input = call.input.take().filter(|_| call.shape.streams_in());
+            let opened = session.open(&header, call.body.bytes.clone(), input.is_none(), now());
+            call.terms = header.terms;
+            Ok((opened?, input))
+        });
+        let (id, input) = opened?;
         Ok(Answer {
             shared: self.shared.clone(),
             id,
@@ -203,7 +212,26 @@ impl SessionHandle {
 #[async_trait]
 impl Caller for SessionHandle {
     async fn call(&self, mut call: OutgoingCall) -> Result<Reply, CallError> {
-        self.request(&mut call).await
+        let answer = self.request(&mut call).await;
+        answer.map_err(|unanswered| unanswered.error)
+    }
+}
+
+/// Why a call has no answer.
+#[derive(Debug)]
+pub struct Unanswered {
+    /// The error, as it is told.
+    pub error: CallError,
+    /// Nothing was sent, and nothing taken from the caller's stream: only the session was at fault.
+    pub untouched: bool,
+}
+
+impl From<CallError> for Unanswered {
+    fn from(error: CallError) -> Self {
+        Self {
+            error,
+            untouched: false,
+        }
     }
 }
 
@@ -224,6 +252,22 @@ struct Answer {
 }
 
 impl Answer {
+    /// All of it as a stream, or the one value.
+    async fn reply(mut self, streams_out: bool) -> Result<Reply, CallError> {
+        if streams_out {
+            return Ok(Reply::Stream(self.boxed()));
+        }
+        let body = match self.next().await {
+            Some(item) => item?,
+            None => return Err(not_one("none")),
+        };
+        match self.next().await {
+            None => Ok(Reply::One(body)),
+            Some(Ok(_)) => Err(not_one("several")),
+            Some(Err(error)) => Err(error),
+        }
+    }
+
     fn poll_input(&mut self, cx: &mut Context<'_>) {
         while let Some(input) = &mut self.input {
             let body = match self.waiting.take() {

@@ -74,7 +74,7 @@ impl Session {
                 reason,
                 certain: false,
             }
-        } else if self.peer_leaving {
+        } else if self.peer_leaving && !self.is_parted() {
             SessionEnd::ShuttingDown
         } else if self.leaving && self.calls.is_empty() {
             SessionEnd::Finished
@@ -137,7 +137,7 @@ impl Session {
                 return Ok(());
             }
         };
-        if self.leaving {
+        if self.leaving && self.parting.is_none() {
             self.send_error(id, &CallError::ShuttingDown);
             return Ok(());
         }
@@ -327,6 +327,11 @@ impl Session {
                     self.leave = now.checked_add(wait).map(|at| (at, false));
                 }
                 self.notices.push_back(Notice::Goodbye);
+                if goodbye.idle {
+                    self.part(reason, now);
+                } else if self.parting.is_none() {
+                    self.idle = false;
+                }
                 if let Some(last) = goodbye.last {
                     self.not_taken_after(last);
                 }

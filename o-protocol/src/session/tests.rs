@@ -4,6 +4,7 @@
 mod calls;
 mod ending;
 mod limits;
+mod parting;
 mod random;
 mod rules;
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use o_core::CallError;
 
-use super::{Session, SessionEnd, receive::MIN_DRAIN};
+use super::{Session, SessionEnd, parting::Parting, receive::MIN_DRAIN};
 use crate::frame::Kind;
 
 impl Session {
@@ -27,7 +27,11 @@ impl Session {
             None => None,
         };
         let leave = self.leave.map(|(at, _)| at);
-        [deadline, hello, ping, leave].into_iter().flatten().min()
+        let part = self.parting.as_ref().map(Parting::until);
+        [deadline, hello, ping, leave, part]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Ends what has run out of time at `now`, and pings a connection that has gone silent.
@@ -36,6 +40,7 @@ impl Session {
             return;
         }
         self.expire(now);
+        self.check_parting(now);
         self.check_leave(now);
         if self.end.is_some() {
             return;

@@ -103,6 +103,7 @@ impl Session {
             .map_or(ASSUMED_MAX_FRAME, |peer| peer.max_frame);
         while out.len() < enough {
             let Some(id) = self.schedule.pop() else {
+                self.say_parting(out);
                 return;
             };
             match self.unsent.first() {
@@ -116,7 +117,7 @@ impl Session {
 
     /// Whether there is anything to send.
     pub fn has_output(&self) -> bool {
-        !self.control.is_empty() || !self.schedule.is_empty()
+        !self.control.is_empty() || !self.schedule.is_empty() || self.owes_parting()
     }
 
     /// Whether frames should be read: not while answers to earlier ones wait to be sent.

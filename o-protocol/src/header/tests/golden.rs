@@ -161,6 +161,10 @@ fn golden_control_frames() {
         &[],
     );
     assert_eq!(Goodbye::decode(&header_of("goodbye-drain")), Ok(stopping));
+    let mut idle = Goodbye::new(ErrorCode::ShuttingDown, "idle");
+    (idle.drain, idle.idle) = (Duration::from_secs(2), true);
+    golden("goodbye-idle", Kind::Goodbye, 0, 0, &idle.encode(), &[]);
+    assert_eq!(Goodbye::decode(&header_of("goodbye-idle")), Ok(idle));
 }
 
 /// The errors that the vectors hold, by the names of the files.

@@ -190,6 +190,7 @@ enum Step {
         millis: u64,
     },
     Goodbye,
+    Part,
     Cut,
 }
 
@@ -203,6 +204,7 @@ fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         80 => step(),
         1 => Just(Step::Goodbye),
+        1 => Just(Step::Part),
         1 => Just(Step::Cut),
     ]
 }
@@ -363,6 +365,7 @@ impl World {
             Step::Goodbye => party
                 .session
                 .goodbye(&Goodbye::new(ErrorCode::ShuttingDown, "")),
+            Step::Part => party.session.part("", now),
             Step::Cut => {
                 party.session.receive_end();
                 party.cut = true;
