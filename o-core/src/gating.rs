@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt, sync::Arc};
 
-use o_address::{PeerId, TransportAddr};
+use o_address::{Address, PeerId, TransportAddr};
 
 /// How far a connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -46,6 +46,11 @@ pub struct Attempt<'a> {
     pub remote: Option<&'a TransportAddr>,
     /// Whether it runs through a relay.
     pub relayed: bool,
+    /// On whose behalf, where somebody said so ([`Connector`](crate::Connector)). The word of a program
+    /// of this node, never of a peer.
+    pub caller: Option<&'a Address>,
+    /// Whom it is for in the end, where somebody said so.
+    pub target: Option<&'a Address>,
 }
 
 impl<'a> Attempt<'a> {
@@ -57,6 +62,8 @@ impl<'a> Attempt<'a> {
             peer: None,
             remote: None,
             relayed: false,
+            caller: None,
+            target: None,
         }
     }
 
@@ -64,6 +71,14 @@ impl<'a> Attempt<'a> {
     #[must_use]
     pub fn peer(mut self, peer: &'a PeerId) -> Self {
         self.peer = Some(peer);
+        self
+    }
+
+    /// The same, wanted by `caller` to reach `target`.
+    #[must_use]
+    pub fn on_behalf(mut self, caller: &'a Address, target: &'a Address) -> Self {
+        self.caller = Some(caller);
+        self.target = Some(target);
         self
     }
 
@@ -87,6 +102,10 @@ impl<'a> Attempt<'a> {
 /// Over a connection the other side may call, whoever dialed. So for each call that comes over one which
 /// this node dialed it is asked whether the peer might have come by itself: [`Direction::Inbound`],
 /// [`Stage::Established`]. A refusal there ends the call and not the connection.
+///
+/// Who asks for a connection to a target on behalf of a caller ([`Connector`](crate::Connector)) has
+/// both in the attempt, at both stages, also when a connection is there already and nothing is dialed. A
+/// refusal there ends the request, and touches no connection.
 pub trait ConnectionGater: fmt::Debug + Send + Sync + 'static {
     /// Whether the connection may exist.
     ///

@@ -1,7 +1,7 @@
 //! The traits and domain types of an agent network: no network stack, no runtime, no codec.
 //!
 //! Everything that a node is made of stands here as a trait of one to three required methods:
-//! [`Node`], [`Agent`], [`Caller`], [`Resolver`], [`Transport`], [`Connection`],
+//! [`Node`], [`Agent`], [`Caller`], [`Connector`], [`Resolver`], [`Transport`], [`Connection`],
 //! [`ConnectionGater`], [`Discovery`], [`Signer`], [`Verifier`] and [`Events`]. The concrete node
 //! is in `o-node`; an in-memory network that needs nothing else is in `o-testkit`.
 //!
@@ -13,6 +13,7 @@ mod body;
 mod call;
 mod caller;
 mod capability;
+mod connector;
 mod discovery;
 mod error;
 mod events;
@@ -32,6 +33,7 @@ pub use crate::{
     call::{CallContext, CallTerms, OutgoingCall, Priority, Shape},
     caller::Caller,
     capability::{Capability, CapabilityError},
+    connector::{Channel, ConnectError, Connector, NextHop},
     discovery::{Discovery, DiscoveryError, Provider, ProviderStream, Query, Source},
     error::{BoxError, CallError, ErrorCode},
     events::{Event, EventStream, Events, Lagged},

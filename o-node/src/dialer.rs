@@ -176,6 +176,8 @@ pub(crate) struct NodeDialer {
     pub(crate) outside: Arc<Outside>,
     /// The longest time for a dial, up to the other side's HELLO.
     pub(crate) timeout: Duration,
+    /// Known from the start, each with its peer id.
+    pub(crate) bootstrap: Arc<[TransportAddr]>,
 }
 
 impl fmt::Debug for NodeDialer {
@@ -264,11 +266,30 @@ impl NodeDialer {
 impl Dialer for NodeDialer {
     type Link = Link;
 
-    async fn dial(&self, peer: PeerId, addresses: Vec<TransportAddr>) -> Result<Link, DialError> {
+    async fn dial(
+        &self,
+        peer: PeerId,
+        mut addresses: Vec<TransportAddr>,
+    ) -> Result<Link, DialError> {
+        if addresses.is_empty() {
+            addresses = self.outside.peers.met_at(&peer);
+        }
         let after = self.timeout;
         let dial = self.dial_all(peer, addresses);
         tokio::time::timeout(after, dial)
             .await
             .unwrap_or(Err(DialError::TimedOut { peer, after }))
+    }
+
+    /// Bootstrap peers, whom this node has met, and who is in its table.
+    async fn known(&self) -> Vec<(PeerId, Vec<TransportAddr>)> {
+        let given = self.bootstrap.iter();
+        let mut known: Vec<_> = given
+            .filter_map(|address| Some((address.peer_id()?, vec![address.clone()])))
+            .collect();
+        known.extend(self.outside.peers.met());
+        known.extend(self.swarm.table().await);
+        known.retain(|(peer, _)| *peer != self.outside.local);
+        known
     }
 }

@@ -177,6 +177,9 @@ impl Finder {
                 let found: Vec<Finding> = matching
                     .map(|record| Ok(Ok(confirm(&hint, record))))
                     .collect();
+                if let Some(Ok(Ok(provider))) = found.first() {
+                    self.peers.meet(peer, &provider.addresses);
+                }
                 if found.is_empty() {
                     let address = Address::node().pinned(peer);
                     unconfirmed(CallError::NotFound { address })

@@ -52,5 +52,5 @@ pub use crate::{
     builtin::Stats,
     config::{BenchConfig, LimitsConfig, NodeConfig, Preset, Times},
     hosting::{HostError, Hosting},
-    node::{Latency, Node, PeerCaller, Throughput},
+    node::{Latency, Node, NodeChannel, PeerCaller, Throughput},
 };

@@ -64,12 +64,20 @@ impl Link {
     }
 }
 
-/// Which of several connections to one peer is preferred: a direct one before a relayed one, and of
-/// two that both sides dialed at once the one that the lower peer id dialed. Both ends come to the same.
+/// Which of several connections to one peer is preferred: one within this machine before a direct one
+/// before a relayed one, and of two that both sides dialed at once the one that the lower peer id dialed. Both ends come to the same.
 fn rank(local: PeerId, peer: PeerId, direction: Direction, remote: &TransportAddr) -> u32 {
     let dialer_is_lower = (local < peer) == (direction == Direction::Outbound);
-    let direct = remote.transport_label() != "relay";
-    u32::from(direct) * 2 + u32::from(dialer_is_lower)
+    worth(remote) * 2 + u32::from(dialer_is_lower)
+}
+
+/// How good a way to a peer is: through a relay, direct, or within this machine. Both ends see the same.
+pub(crate) fn worth(remote: &TransportAddr) -> u32 {
+    match remote.transport_label() {
+        "relay" => 0,
+        "unix" | "memory" => 2,
+        _ => 1,
+    }
 }
 
 /// A connection that was dialed for somebody. Dropped before it is kept, it closes: nobody waits for

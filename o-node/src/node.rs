@@ -1,6 +1,7 @@
 //! The node: a cheap handle that hosts, finds, calls, starts and stops.
 
 mod calling;
+mod connecting;
 mod measuring;
 mod running;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use o_transport::{Keypair, PlaintextPeers};
 use self::running::Running;
 pub use self::{
     calling::PeerCaller,
+    connecting::NodeChannel,
     measuring::{Latency, Throughput},
 };
 use crate::{

@@ -1,21 +1,27 @@
 //! Who is connected now, by peer and by the names that they say they host.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
-use o_address::{Address, PeerId};
+use o_address::{Address, PeerId, TransportAddr};
 use o_core::Direction;
 use o_pool::Link as _;
 use o_protocol::Hello;
 
-use crate::link::Link;
+use crate::link::{Link, worth};
 
 /// The connections of a node. The Swarm's limits bound their number, and a HELLO the names of each.
-#[derive(Debug, Default)]
-pub(crate) struct Peers(Mutex<Tables>);
+#[derive(Debug)]
+pub(crate) struct Peers {
+    tables: Mutex<Tables>,
+    max_met: usize,
+}
+
+/// Most addresses that are remembered of a peer that was met.
+const MAX_MET_AT: usize = 8;
 
 #[derive(Debug, Default)]
 struct Tables {
@@ -24,11 +30,21 @@ struct Tables {
     by_name: HashMap<Box<str>, Vec<Link>>,
     /// Those whose HELLO has not been looked at.
     opening: Vec<Link>,
+    /// Peers that can be dialed again, the latest first.
+    met: VecDeque<(PeerId, Vec<TransportAddr>)>,
 }
 
 impl Peers {
+    /// No connections yet; of those to come `max_met` peers are remembered.
+    pub(crate) fn new(max_met: usize) -> Self {
+        Self {
+            tables: Mutex::default(),
+            max_met,
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Tables> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn add(&self, link: Link) {
@@ -36,6 +52,9 @@ impl Peers {
         // Also where nobody ever asks for a name: whoever goes is looked for among these.
         tables.index();
         tables.opening.push(link.clone());
+        if link.direction == Direction::Outbound {
+            tables.meet(self.max_met, link.peer, &[(*link.remote).clone()]);
+        }
         tables.by_peer.entry(link.peer).or_default().push(link);
     }
 
@@ -81,6 +100,33 @@ impl Peers {
             .cloned()
     }
 
+    /// Whether there is a live connection to `peer` that is no worse than one at `address` would be.
+    pub(crate) fn has_as_good(&self, peer: &PeerId, address: &TransportAddr) -> bool {
+        let tables = self.lock();
+        let links = tables.by_peer.get(peer).into_iter().flatten();
+        let mut alive = links.filter(|link| link.is_alive());
+        alive.any(|link| worth(&link.remote) >= worth(address))
+    }
+
+    /// Peers that were reached or found lately, and where, the latest first.
+    pub(crate) fn met(&self) -> Vec<(PeerId, Vec<TransportAddr>)> {
+        self.lock().met.iter().cloned().collect()
+    }
+
+    /// Where `peer` was reached or found lately.
+    pub(crate) fn met_at(&self, peer: &PeerId) -> Vec<TransportAddr> {
+        let tables = self.lock();
+        let met = tables.met.iter().find(|(other, _)| other == peer);
+        met.map(|(_, addresses)| addresses.clone())
+            .unwrap_or_default()
+    }
+
+    /// Remembers where a peer can be reached; of too many peers the one that was met the longest ago is
+    /// forgotten.
+    pub(crate) fn meet(&self, peer: PeerId, addresses: &[TransportAddr]) {
+        self.lock().meet(self.max_met, peer, addresses);
+    }
+
     pub(crate) fn all(&self) -> Vec<Link> {
         self.lock().by_peer.values().flatten().cloned().collect()
     }
@@ -109,6 +155,22 @@ impl Peers {
 }
 
 impl Tables {
+    fn meet(&mut self, max: usize, peer: PeerId, addresses: &[TransportAddr]) {
+        let at = self.met.iter().position(|(other, _)| *other == peer);
+        let known = at.and_then(|at| self.met.remove(at));
+        let known = known.map(|(_, addresses)| addresses).unwrap_or_default();
+        let mut all: Vec<TransportAddr> = Vec::new();
+        for address in addresses.iter().chain(&known) {
+            if !all.contains(address) && all.len() < MAX_MET_AT {
+                all.push(address.clone());
+            }
+        }
+        if !all.is_empty() {
+            self.met.push_front((peer, all));
+        }
+        self.met.truncate(max);
+    }
+
     /// Enters the names of those whose HELLO has come since.
     fn index(&mut self) {
         let said = |link: &mut Link| link.hello().is_some();

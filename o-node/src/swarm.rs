@@ -141,6 +141,10 @@ impl SwarmTask {
             Input::Command(Command::Listen(listen)) => {
                 self.listens.start(&mut self.parts.swarm, listen);
             }
+            Input::Command(Command::Table(reply)) => {
+                // Who asked may have gone.
+                let _ = reply.send(self.parts.table());
+            }
             Input::Command(Command::Leave) => self.parts.on_leave(),
             Input::Command(Command::Shutdown) => {}
             Input::Swarm(event) => self.on_swarm(*event),

@@ -63,7 +63,9 @@ pub struct Times {
     /// 10 s.
     #[serde(with = "humantime_serde")]
     pub idle_timeout: Duration,
-    /// How often each connection is pinged; one that does not answer is closed. Default 30 s.
+    /// How often libp2p's own ping is sent on each connection; one that does not answer is closed. It is
+    /// for connections that carry no calls: on all others silence is noticed by `session.ping_after`.
+    /// Default 1 h.
     #[serde(with = "humantime_serde")]
     pub ping_interval: Duration,
     /// Longest first step of an agent, up to where it first waits, for which its calls are begun on the
@@ -77,6 +79,9 @@ pub struct Times {
     pub max_agents: usize,
     /// Names whose routes are remembered. Default 1024.
     pub max_routes: usize,
+    /// Peers that were reached or found lately and are remembered with up to eight addresses, to be dialed
+    /// again. Default 256, of about 1 KiB each.
+    pub max_known_peers: usize,
     /// Peers asked at once to confirm what they offer. Default 8.
     pub max_confirming: usize,
     /// Agents of one peer whose signatures are looked at; what it describes beyond them is left out.
@@ -113,10 +118,11 @@ impl Default for Times {
             admit_timeout: Duration::from_secs(10),
             refuse_timeout: Duration::from_secs(1),
             idle_timeout: Duration::from_secs(10),
-            ping_interval: Duration::from_secs(30),
+            ping_interval: Duration::from_secs(3600),
             max_calls: 4096,
             max_agents: 256,
             max_routes: 1024,
+            max_known_peers: 256,
             max_confirming: 8,
             max_described: 1024,
             max_description: 1024 * 1024,

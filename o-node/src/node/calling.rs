@@ -37,7 +37,7 @@ impl Node {
         let dialer = &running.dialer;
         let link = match address.peer_id() {
             None => dialer.dial_anybody(address.clone()).await?,
-            Some(peer) if running.peers.get(&peer).is_some() => return Ok(peer),
+            Some(peer) if running.peers.has_as_good(&peer, address) => return Ok(peer),
             Some(peer) => dialer.dial_known(peer, address.clone()).await?,
         };
         let peer = link.peer;
@@ -48,7 +48,7 @@ impl Node {
     }
 
     /// What runs, if it still begins calls and connections.
-    fn running_for_more(&self) -> Result<Arc<Running>, CallError> {
+    pub(super) fn running_for_more(&self) -> Result<Arc<Running>, CallError> {
         let running = self.running()?;
         if running.is_leaving() {
             Err(CallError::ShuttingDown)
@@ -58,7 +58,7 @@ impl Node {
     }
 
     /// The call begins: with a deadline of its own, or the default one where it answers one value.
-    fn begin(&self, call: &mut OutgoingCall) {
+    pub(super) fn begin(&self, call: &mut OutgoingCall) {
         let limited = call.terms.deadline.is_some() || call.terms.timeout.is_some();
         if !limited && !call.shape.streams_out() {
             call.terms.timeout = Some(self.inner.config.node.call_timeout);
@@ -141,17 +141,26 @@ impl Node {
 
 /// Until when a call may take, and since when it does.
 #[derive(Clone, Copy)]
-struct Until {
+pub(super) struct Until {
     deadline: Option<Instant>,
     begun: Instant,
 }
 
 impl Until {
-    fn of(call: &OutgoingCall) -> Self {
+    pub(super) fn of(call: &OutgoingCall) -> Self {
         let deadline = call.terms.deadline.map(Instant::from_std);
         Self {
             deadline,
             begun: Instant::now(),
+        }
+    }
+
+    /// So much time from now.
+    pub(super) fn within(limit: Duration) -> Self {
+        let begun = Instant::now();
+        Self {
+            deadline: begun.checked_add(limit),
+            begun,
         }
     }
 
@@ -194,7 +203,7 @@ enum Again {
 
 /// How often a call is offered to a peer again, each time because the connection was just being closed
 /// for idleness.
-const REDIALS: usize = 3;
+pub(super) const REDIALS: usize = 3;
 
 /// Whether the connection of a call went, before the call or in the middle of it.
 fn is_lost(error: &CallError) -> bool {
@@ -215,13 +224,29 @@ impl Running {
     }
 
     /// Something of a call, at most until its deadline or until the node stops.
-    async fn wait<T>(
+    pub(super) async fn wait<T>(
         &self,
         until: Until,
         work: impl Future<Output = Result<T, CallError>>,
     ) -> Result<T, CallError> {
         let waiting = self.tasks.unless_stopped(until.wait(work)).await;
         waiting.unwrap_or(Err(CallError::ShuttingDown))
+    }
+
+    /// Whoever answers to `target`: as the user's resolvers say, as is known, or as is found.
+    pub(super) async fn routes(
+        &self,
+        target: &Address,
+        until: Until,
+    ) -> Result<Vec<Route>, CallError> {
+        if let Some(told) = self.told(target, until).await? {
+            return Ok(told);
+        }
+        let known = self.resolver.known(target);
+        if known.is_empty() {
+            return self.search(target, until).await;
+        }
+        Ok(known)
     }
 
     /// What the user's resolvers say.

@@ -85,7 +85,7 @@ impl Running {
     pub(super) fn begin(inner: &Inner) -> Result<(Self, Pending), StartError> {
         let config = &inner.config;
         let tasks = Tasks::default();
-        let peers = Arc::new(Peers::default());
+        let peers = Arc::new(Peers::new(config.node.max_known_peers));
         let dispatcher = compose::dispatcher(inner, &tasks, &peers);
         let outside = Arc::new(compose::outside(inner, &dispatcher, &peers));
 
@@ -94,6 +94,7 @@ impl Running {
             swarm: swarm.clone(),
             outside: outside.clone(),
             timeout: config.node.dial_timeout,
+            bootstrap: config.bootstrap.as_slice().into(),
         };
         let pool = compose::pool(config, &dialer, &tasks)?;
         let built = compose::swarm(inner, &outside)?;

@@ -97,6 +97,14 @@ impl Parts {
         let _ = now;
     }
 
+    /// Who is in the routing table, if there is one.
+    pub(super) fn table(&mut self) -> Vec<(o_address::PeerId, Vec<o_address::TransportAddr>)> {
+        #[cfg(feature = "kad")]
+        return self.dht_table();
+        #[cfg(not(feature = "kad"))]
+        Vec::new()
+    }
+
     /// The node is about to stop: nobody should be sent to it any longer.
     pub(super) fn on_leave(&mut self) {
         #[cfg(feature = "kad")]

@@ -81,6 +81,22 @@ impl Parts {
         self.with_dht(State::leave);
     }
 
+    /// Whom the table names; libp2p bounds it.
+    pub(super) fn dht_table(&mut self) -> Vec<(o_address::PeerId, Vec<o_address::TransportAddr>)> {
+        let mut known = Vec::new();
+        self.with_dht(|_, table| {
+            for bucket in table.kbuckets() {
+                known.extend(bucket.iter().filter_map(|entry| {
+                    let peer = o_transport::from_peer_id(entry.node.key.preimage()).ok()?;
+                    let addresses = entry.node.value.iter();
+                    let addresses = addresses.filter_map(|at| o_transport::from_multiaddr(at).ok());
+                    Some((peer, addresses.collect()))
+                }));
+            }
+        });
+        known
+    }
+
     pub(super) fn on_dht_lost(&mut self, peer: PeerId) {
         self.with_dht(|state, table| state.on_lost(table, peer));
     }

@@ -13,6 +13,8 @@ pub(crate) type Opened = Result<Fresh, DialError>;
 pub(crate) enum Command {
     Dial(DialCommand),
     Listen(ListenCommand),
+    /// Who is in the routing table.
+    Table(oneshot::Sender<Vec<(PeerId, Vec<TransportAddr>)>>),
     /// The node is about to stop.
     Leave,
     Shutdown,
@@ -74,6 +76,14 @@ impl SwarmHandle {
         let command = Command::Listen(ListenCommand { address, reply });
         self.0.send(command).await.map_err(|_| closed())?;
         answer.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    /// Whom the routing table names, and where; empty without a table.
+    pub(crate) async fn table(&self) -> Vec<(PeerId, Vec<TransportAddr>)> {
+        let (reply, answer) = oneshot::channel();
+        // It may have ended already.
+        let _ = self.0.send(Command::Table(reply)).await;
+        answer.await.unwrap_or_default()
     }
 
     /// Takes the node out of the routing tables of others, as far as they are connected.

@@ -382,6 +382,20 @@ async fn a_call_over_it_is_drained_and_cancelled() {
 }
 
 #[tokio::test]
+async fn a_peer_that_falls_silent_is_noticed_without_calls_too() {
+    let (network, _, server, client) = pair().await;
+    let echo = client.ask::<String>(WORKER, "echo", "x");
+    assert_eq!(soon(echo).await.as_deref(), Ok("x"));
+    let mut watch = Watch::new(&client);
+    network.partition(client.peer_id(), server.peer_id());
+    let gone = watch.until_disconnected(server.peer_id());
+    let reason = within(Duration::from_secs(5), gone).await;
+    assert_eq!(reason, "connection lost: a ping stayed unanswered");
+    network.heal(client.peer_id(), server.peer_id());
+    stop([client, server]).await;
+}
+
+#[tokio::test]
 async fn a_peer_that_falls_silent_is_noticed_by_a_ping() {
     let (network, _, server, client) = pair().await;
     let mut drip = soon(client.stream_typed::<u64>(&address(WORKER), "drip", &()))

@@ -30,6 +30,7 @@ mod life;
 mod load;
 mod measuring;
 mod pace;
+mod pool;
 mod processes;
 mod proxy;
 mod raw_peer;

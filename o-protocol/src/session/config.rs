@@ -49,7 +49,8 @@ pub struct SessionConfig {
     /// How long the other side may take for its HELLO. Default 10 s.
     #[serde(with = "humantime_serde")]
     pub hello_timeout: Duration,
-    /// Silence, while calls run, after which a ping is sent. Default 15 s.
+    /// Silence after which a ping is sent, whether calls run or not. While frames arrive there are no
+    /// pings. Default 15 s.
     #[serde(with = "humantime_serde")]
     pub ping_after: Duration,
     /// How long a ping may stay unanswered before the connection counts as lost. Default 15 s.

@@ -21,9 +21,7 @@ impl Session {
             .flatten();
         let ping = match self.pinged {
             Some(at) => at.checked_add(self.config.ping_timeout),
-            None if self.active_calls() > 0 => {
-                self.last_received.checked_add(self.config.ping_after)
-            }
+            None if self.peer.is_some() => self.last_received.checked_add(self.config.ping_after),
             None => None,
         };
         let leave = self.leave.map(|(at, _)| at);
@@ -55,8 +53,7 @@ impl Session {
                     reason: "a ping stayed unanswered".into(),
                 });
             }
-        } else if self.active_calls() > 0 && passed(self.last_received, self.config.ping_after, now)
-        {
+        } else if self.peer.is_some() && passed(self.last_received, self.config.ping_after, now) {
             self.pinged = Some(now);
             self.control(Kind::Ping, 0, 0, &[]);
         }

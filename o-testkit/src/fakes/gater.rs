@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use o_address::{PeerId, TransportAddr};
+use o_address::{Address, PeerId, TransportAddr};
 use o_core::{Attempt, ConnectionGater, DenyReason, Direction, Stage};
 
 /// An attempt that a [`RecordingGater`] was asked about, and its answer.
@@ -22,6 +22,10 @@ pub struct SeenAttempt {
     pub remote: Option<TransportAddr>,
     /// Whether the connection ran through a relay.
     pub relayed: bool,
+    /// On whose behalf, where that was said.
+    pub caller: Option<Address>,
+    /// Whom it was for in the end, where that was said.
+    pub target: Option<Address>,
     /// Whether it was allowed.
     pub allowed: bool,
 }
@@ -109,6 +113,8 @@ impl ConnectionGater for RecordingGater {
             peer: attempt.peer.copied(),
             remote: attempt.remote.cloned(),
             relayed: attempt.relayed,
+            caller: attempt.caller.cloned(),
+            target: attempt.target.cloned(),
             allowed: answer.is_ok(),
         });
         answer
