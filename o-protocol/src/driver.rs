@@ -37,8 +37,11 @@ use crate::{
     session::{Session, SessionConfig, SessionEnd, Side},
 };
 
-/// First size of the read buffer; it doubles as long as reads fill it, up to the frame limit.
-const FIRST_READ: usize = 8 * 1024;
+/// First size of the read buffer, in bytes: most of many connections carry a small call now and then.
+const FIRST_READ: usize = 1024;
+/// Up to which size it doubles each time that a read fills it. Beyond that only a frame that does not
+/// fit makes it grow, up to the frame limit.
+const MOST_READ: usize = 64 * 1024;
 /// Reads and writes in one poll, so that a busy connection lets others run. It bounds no memory.
 const BUDGET: usize = 32;
 
@@ -233,7 +236,11 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Driver<S> {
             Poll::Ready(Ok(0)) => self.shared.drive(&*self.serve, Session::receive_end),
             Poll::Ready(Ok(count)) => {
                 self.filled += count;
+                let full = self.filled == self.input.len();
                 self.decode();
+                if full && self.input.len() < MOST_READ.min(self.limits.max_frame) {
+                    self.input.resize(self.input.len() * 2, 0);
+                }
             }
             Poll::Ready(Err(error)) => self.lost(&error.to_string()),
             Poll::Pending => return false,

@@ -51,14 +51,16 @@ pub(super) fn measure(sh: &Shell, count: u32) -> anyhow::Result<String> {
     section(&found, &Machine::read(sh, watch.stop()?)?)
 }
 
-/// Everything between the marks.
-pub(super) fn section(found: &Value, machine: &Machine) -> anyhow::Result<String> {
-    let value = |name: &str| {
-        let value = found.get(name).and_then(Value::as_f64);
-        value.with_context(|| format!("the program printed no {name}"))
-    };
+fn value(found: &Value, name: &str) -> anyhow::Result<f64> {
+    let value = found.get(name).and_then(Value::as_f64);
+    value.with_context(|| format!("the program printed no {name}"))
+}
+
+/// What was measured, in words, and the figures.
+fn rows(found: &Value) -> anyhow::Result<Vec<(String, String)>> {
+    let value = |name: &str| value(found, name);
     let figure = |name: &str| Ok::<_, anyhow::Error>(number(value(name)?));
-    let rows = [
+    Ok(vec![
         (
             "made, with a first call each, 64 at a time".to_owned(),
             format!(
@@ -104,7 +106,13 @@ pub(super) fn section(found: &Value, machine: &Machine) -> anyhow::Result<String
             "server memory of a tenth as many, made afterwards".to_owned(),
             format!("{} KiB each", figure("again_kib")?),
         ),
-    ];
+    ])
+}
+
+/// Everything between the marks.
+pub(super) fn section(found: &Value, machine: &Machine) -> anyhow::Result<String> {
+    let value = |name: &str| value(found, name);
+    let rows = rows(found)?;
     let mut lines = vec![
         format!(
             "Measured {}, commit {}, in {:.0} s, two worker threads in each process; meanwhile other processes kept {:.2} processors busy. \
@@ -119,6 +127,9 @@ pub(super) fn section(found: &Value, machine: &Machine) -> anyhow::Result<String
         format!("| {} connections | |", value("connections")?),
         "| --- | --- |".to_owned(),
     ];
-    lines.extend(rows.map(|(what, found)| format!("| {what} | {found} |")));
+    lines.extend(
+        rows.into_iter()
+            .map(|(what, found)| format!("| {what} | {found} |")),
+    );
     Ok(lines.join("\n"))
 }

@@ -17,12 +17,15 @@ fn calls_of_every_shape_that_cross_the_goodbye_are_served() {
         pair.listener.part("idle", now);
         let ended = !shape.streams_in();
         let params = body(0).bytes;
-        let id = pair.dialer.open(header(shape), params, ended, now).unwrap();
+        let id = pair
+            .dialer
+            .open(&header(shape), params, ended, now)
+            .unwrap();
         pair.pump();
         for session in [&mut pair.dialer, &mut pair.listener] {
             assert!(session.is_parting() && !session.is_open());
             assert!(!session.is_drained(), "a call runs");
-            let error = session.open(header(shape), Bytes::new(), true, now);
+            let error = session.open(&header(shape), Bytes::new(), true, now);
             assert_eq!(error, Err(CallError::ShuttingDown));
         }
         assert!(pair.listener.accept(id).is_some(), "{shape}");
@@ -50,7 +53,7 @@ fn the_goodbye_follows_every_call_and_both_may_say_it_at_once() {
     let mut ids = Vec::new();
     for session in [&mut pair.dialer, &mut pair.listener] {
         let params = body(0).bytes;
-        ids.push(session.open(header(Shape::Unary), params, true, now));
+        ids.push(session.open(&header(Shape::Unary), params, true, now));
         session.part("idle", now);
         assert!(!session.is_drained());
     }
@@ -120,7 +123,7 @@ fn a_stop_overrules_idleness() {
     assert!(pair.listener.is_drained(), "it waits for nobody");
     let now = pair.now;
     let params = body(0).bytes;
-    let late = pair.dialer.open(header(Shape::Unary), params, true, now);
+    let late = pair.dialer.open(&header(Shape::Unary), params, true, now);
     pair.pump();
     let refused = Some(Received::Failed(CallError::ShuttingDown));
     assert_eq!(pair.dialer.take(late.unwrap()), refused);
