@@ -20,7 +20,7 @@ use o_protocol::{Serve, ServedCall};
 use tokio::sync::watch;
 use tracing::Instrument as _;
 
-use crate::{builtin::BuiltIn, pace::Pace, tasks::Tasks};
+use crate::{builtin::BuiltIn, pace::Pace, peers::Peers, tasks::Tasks};
 
 /// An agent and what is said about it.
 ///
@@ -260,6 +260,7 @@ pub(crate) struct Dispatcher {
     pub(crate) local: PeerId,
     pub(crate) agents: Arc<Agents>,
     pub(crate) builtin: Arc<BuiltIn>,
+    pub(crate) peers: Arc<Peers>,
     pub(crate) tasks: Tasks,
     /// Calls served at once.
     pub(crate) limit: usize,
@@ -350,11 +351,22 @@ impl Serve for Dispatcher {
             Err(error) => return call.refuse(&error),
         };
         let span = span(&call);
+        // The node may note a connection only after its first call has come: an agent that calls back at
+        // once would not find its caller.
+        let stranger = call
+            .incoming()
+            .context
+            .peer
+            .filter(|_| call.id().0 <= 2)
+            .map(|peer| (self.peers.clone(), peer));
         let hosted = target.hosted.clone();
         let pace = hosted
             .as_ref()
             .map_or(&self.pace, |hosted| &hosted.counts.pace);
         let answer = async move {
+            if let Some((peers, peer)) = stranger {
+                peers.noted(&peer).await;
+            }
             call.answer(&target).await;
             drop(running);
         };
@@ -442,7 +454,8 @@ fn its_own(error: CallError) -> CallError {
     match error {
         CallError::NotFound { .. }
         | CallError::Unreachable { .. }
-        | CallError::NoNetwork { .. } => CallError::Failed {
+        | CallError::NoNetwork { .. }
+        | CallError::ShuttingDown => CallError::Failed {
             message: error.to_string(),
             retryable: error.is_retryable(),
             data: bytes::Bytes::new(),

@@ -17,8 +17,7 @@ const TASKS: u64 = 32;
 /// only one processor for it; so after such a first step its next calls get tasks.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
-    /// How many of the next calls get tasks. Calls of several connections may count at once and lose
-    /// one: that does no harm.
+    /// How many of the next calls get tasks.
     tasks: AtomicU64,
 }
 
@@ -26,11 +25,11 @@ impl Pace {
     /// Whether the next call may be begun where it arrives; `limit` is the longest first step for
     /// that, and zero means never.
     pub(crate) fn is_quick(&self, limit: Duration) -> bool {
-        let tasks = self.tasks.load(Ordering::Relaxed);
-        if tasks > 0 {
-            self.tasks.store(tasks - 1, Ordering::Relaxed);
-        }
-        tasks == 0 && !limit.is_zero()
+        let one_less = |tasks: u64| tasks.checked_sub(1);
+        let order = Ordering::Relaxed;
+        let tasks =
+            self.tasks.load(order) > 0 && self.tasks.fetch_update(order, order, one_less).is_ok();
+        !tasks && !limit.is_zero()
     }
 
     /// A first step took this long.
@@ -39,7 +38,7 @@ impl Pace {
             let times = time.as_nanos() / limit.as_nanos().max(1);
             let times = u64::try_from(times).unwrap_or(u64::MAX);
             self.tasks
-                .store(times.saturating_mul(TASKS), Ordering::Relaxed);
+                .fetch_max(times.saturating_mul(TASKS), Ordering::Relaxed);
         }
     }
 }

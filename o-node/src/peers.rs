@@ -3,13 +3,14 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use o_address::{Address, PeerId, TransportAddr};
 use o_core::Direction;
 use o_pool::Link as _;
 use o_protocol::Hello;
+use tokio::sync::Notify;
 
 use crate::link::{Link, worth};
 
@@ -18,7 +19,11 @@ use crate::link::{Link, worth};
 pub(crate) struct Peers {
     tables: Mutex<Tables>,
     max_met: usize,
+    added: Notify,
 }
+
+/// How long the first call of a connection waits for the node to note the connection.
+const NOTING: Duration = Duration::from_secs(1);
 
 /// Most addresses that are remembered of a peer that was met.
 const MAX_MET_AT: usize = 8;
@@ -40,6 +45,7 @@ impl Peers {
         Self {
             tables: Mutex::default(),
             max_met,
+            added: Notify::new(),
         }
     }
 
@@ -56,6 +62,24 @@ impl Peers {
             tables.meet(self.max_met, link.peer, &[(*link.remote).clone()]);
         }
         tables.by_peer.entry(link.peer).or_default().push(link);
+        drop(tables);
+        self.added.notify_waiters();
+    }
+
+    /// Waits until a connection to `peer` is here, for a second at most.
+    pub(crate) async fn noted(&self, peer: &PeerId) {
+        let here = async {
+            loop {
+                let added = self.added.notified();
+                if self.get(peer).is_some() {
+                    return;
+                }
+                added.await;
+            }
+        };
+        if tokio::time::timeout(NOTING, here).await.is_err() {
+            tracing::debug!(%peer, "a call came over a connection that is not noted");
+        }
     }
 
     pub(crate) fn remove(&self, link: &Link) {

@@ -181,7 +181,10 @@ impl SwarmTask {
                     let reason = format!("{}: not an address that can be dialed", named.join(", "));
                     return dial.fail(o_core::DialError::FailedAt { reason });
                 };
-                DialOpts::unknown_peer_id().address(address).build()
+                DialOpts::unknown_peer_id()
+                    .address(address)
+                    .allocate_new_port()
+                    .build()
             }
         };
         let (connection, expected) = (opts.connection_id(), opts.get_peer_id());

@@ -92,6 +92,8 @@ pub struct Session {
     leaving: bool,
     /// Between a goodbye of ours for idleness and the end, as long as calls are still taken.
     parting: Option<Parting>,
+    /// Their goodbye was for idleness: nothing that they opened comes behind it.
+    peer_parting: bool,
     /// Whether idleness is why the session ends.
     idle: bool,
     /// The last of their calls that was taken before our goodbye.
@@ -139,6 +141,7 @@ impl Session {
             notices: VecDeque::new(),
             leaving: false,
             parting: None,
+            peer_parting: false,
             idle: false,
             last_taken: None,
             peer_leaving: false,

@@ -48,6 +48,7 @@ async fn the_calls_of_an_agent_that_works_before_it_waits_run_side_by_side() {
     let client = start(quiet().client()).await;
     connect(&client, &server).await;
 
+    let _: serde_json::Value = client.ask(HALL, "ping", ()).await.unwrap();
     // It shows how slow it is once.
     let alone: bool = client.ask(HALL, "alone", 20_u64).await.unwrap();
     assert!(alone);

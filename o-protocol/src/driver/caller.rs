@@ -177,6 +177,10 @@ impl SessionHandle {
     }
 
     fn open(&self, call: &mut OutgoingCall) -> Result<Answer, Unanswered> {
+        // A caller's stream is somebody's code: it is never dropped under the lock.
+        if !call.shape.streams_in() {
+            drop(call.input.take());
+        }
         // Under one lock, so that no goodbye comes between looking and opening.
         let opened = self.shared.with(|session| {
             if !session.is_open() {
@@ -193,12 +197,13 @@ impl SessionHandle {
                 encoding: call.body.encoding,
                 terms: mem::take(&mut call.terms),
             };
-            let input = call.input.take().filter(|_| call.shape.streams_in());
-            let opened = session.open(&header, call.body.bytes.clone(), input.is_none(), now());
+            let ended = call.input.is_none();
+            let opened = session.open(&header, call.body.bytes.clone(), ended, now());
             call.terms = header.terms;
-            Ok((opened?, input))
+            Ok(opened?)
         });
-        let (id, input) = opened?;
+        let id = opened?;
+        let input = call.input.take();
         Ok(Answer {
             shared: self.shared.clone(),
             id,

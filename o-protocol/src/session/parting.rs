@@ -60,7 +60,7 @@ impl Session {
 
     /// Whether both sides have said that they open no more calls, and ours is out.
     pub(super) fn has_parted(&self, parting: &Parting) -> bool {
-        parting.said && self.peer_leaving
+        parting.said && self.peer_parting
     }
 
     /// Whether the session is over by agreement, so that the end of the stream is no news.
@@ -96,7 +96,7 @@ impl Session {
         let Some(parting) = self.parting.take_if(|parting| parting.until <= now) else {
             return;
         };
-        if parting.said && self.peer_leaving {
+        if parting.said && self.peer_parting {
             return;
         }
         self.last_words(&Goodbye::new(ErrorCode::ShuttingDown, parting.reason));

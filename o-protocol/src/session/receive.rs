@@ -312,7 +312,13 @@ impl Session {
         let goodbye = Goodbye::decode(frame.header)?;
         let reason = goodbye.message;
         match ErrorCode::from_number(goodbye.code) {
-            Some(ErrorCode::Busy) => self.close(SessionEnd::Busy { reason }),
+            Some(ErrorCode::Busy) => {
+                // What was not taken never runs, and may be made elsewhere.
+                if let Some(last) = goodbye.last {
+                    self.not_taken_after(last);
+                }
+                self.close(SessionEnd::Busy { reason });
+            }
             Some(ErrorCode::Refused) => {
                 self.close(SessionEnd::Refused {
                     reason,
@@ -328,8 +334,9 @@ impl Session {
                 }
                 self.notices.push_back(Notice::Goodbye);
                 if goodbye.idle {
+                    self.peer_parting = true;
                     self.part(reason, now);
-                } else if self.parting.is_none() {
+                } else if self.parting.is_none() && !self.peer_parting {
                     self.idle = false;
                 }
                 if let Some(last) = goodbye.last {

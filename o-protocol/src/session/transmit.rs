@@ -97,13 +97,13 @@ impl Session {
     /// frames go first, then calls by priority.
     pub fn transmit(&mut self, out: &mut Vec<u8>, enough: usize) {
         out.append(&mut self.control);
+        self.say_parting(out);
         let max_frame = self
             .peer
             .as_ref()
             .map_or(ASSUMED_MAX_FRAME, |peer| peer.max_frame);
         while out.len() < enough {
             let Some(id) = self.schedule.pop() else {
-                self.say_parting(out);
                 return;
             };
             match self.unsent.first() {

@@ -141,7 +141,6 @@ impl Probe {
                     what: message.clone(),
                 },
             ),
-            ("shutting-down", CallError::ShuttingDown),
             ("internal", CallError::Internal { message }),
         ]
     }

@@ -102,7 +102,8 @@ impl<C> Guard<C> {
             if unread.on_header(&header) {
                 *refused = Some(Refused::Frames);
             }
-            if header.kind == PING && !header.ack {
+            // yamux answers no other.
+            if header.kind == PING && !header.ack && header.stream == 0 {
                 *owed = owed.saturating_add(1);
             }
         });

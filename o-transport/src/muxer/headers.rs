@@ -7,9 +7,13 @@ const SIZE: usize = 12;
 const SYN: u8 = 1;
 /// The flag of an answer.
 const ACK: u8 = 2;
+/// The flag of a frame that resets a substream.
+const RST: u8 = 8;
 
 /// The type of a frame with a body.
 pub(super) const DATA: u8 = 0;
+/// The type of a frame that allows more bytes.
+pub(super) const WINDOW: u8 = 1;
 /// The type of a ping and of its answer.
 pub(super) const PING: u8 = 2;
 /// The type of the frame that ends a connection; its length is the reason.
@@ -24,6 +28,8 @@ pub(super) struct Header {
     pub(super) ack: bool,
     /// Whether it opens a substream.
     pub(super) syn: bool,
+    /// Whether it resets one: yamux then looks at nothing else in it.
+    pub(super) rst: bool,
     /// The substream; 0 for the connection.
     pub(super) stream: u32,
     /// Of a data frame the bytes of its body; the meaning differs by type.
@@ -69,6 +75,7 @@ impl Headers {
             kind,
             ack: flags & ACK != 0,
             syn: flags & SYN != 0,
+            rst: flags & RST != 0,
             stream: u32::from_be_bytes([e, f, g, h]),
             length,
         };

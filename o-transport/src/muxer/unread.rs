@@ -11,7 +11,7 @@ use std::{
 use futures::io::{AsyncRead, AsyncWrite};
 use yamux::Stream;
 
-use super::headers::{DATA, Header};
+use super::headers::{DATA, Header, WINDOW};
 
 /// What yamux keeps for a frame beside its bytes, at the most: an allocation, and a place in a queue
 /// that doubles.
@@ -88,11 +88,13 @@ impl Unread {
     /// A header has arrived. Whether there are now more frames than may wait.
     pub(super) fn on_header(&self, header: &Header) -> bool {
         let state = &mut *self.lock();
-        if header.syn {
+        // What opens no substream in yamux is not remembered: nobody would drop it.
+        if header.syn && !header.rst && matches!(header.kind, DATA | WINDOW) {
             state.streams.entry(header.stream).or_default();
         }
         // yamux keeps no empty frames, and none of a substream that is gone.
         if header.kind == DATA
+            && !header.rst
             && header.length > 0
             && let Some(waiting) = state.streams.get_mut(&header.stream)
         {
@@ -180,15 +182,39 @@ impl AsyncWrite for Substream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::muxer::headers::PING;
 
     fn data(stream: u32, length: u32, syn: bool) -> Header {
         Header {
             kind: DATA,
             ack: false,
             syn,
+            rst: false,
             stream,
             length,
         }
+    }
+
+    #[test]
+    fn frames_that_open_no_substream_are_not_remembered() {
+        let unread = Unread::new(1000 * FRAME_COST);
+        for stream in 1..1000 {
+            for kind in [DATA, WINDOW] {
+                let reset = Header {
+                    kind,
+                    rst: true,
+                    ..data(stream, 1, true)
+                };
+                assert!(!unread.on_header(&reset));
+            }
+            let ping = Header {
+                kind: PING,
+                ..data(stream, 1, true)
+            };
+            assert!(!unread.on_header(&ping));
+        }
+        assert!(unread.lock().streams.is_empty());
+        assert_eq!(unread.frames(), 0);
     }
 
     #[test]

@@ -23,12 +23,14 @@ fn turned_on_and_not_compiled_in_is_an_error() {
         ..*entry
     });
     let absent: Vec<_> = absent.collect();
-    let turn_on: [fn(&mut TransportConfig); 4] = [
+    let turn_on: [fn(&mut TransportConfig); 5] = [
         |config| config.websocket.enabled = true,
+        |config| config.unix.enabled = true,
         |config| config.memory.enabled = true,
         |config| config.tcp.enabled = true,
         |config| config.quic.enabled = true,
     ];
+    assert_eq!(absent.len(), turn_on.len());
     for (entry, turn_on) in absent.iter().zip(turn_on) {
         let mut config = TransportConfig::default();
         join(
@@ -116,7 +118,7 @@ fn reason_names_what_is_missing() {
     let reason = |config: &_, text: &str| unsupported_reason(config, &addr(text));
     assert_eq!(reason(&config, "/memory/7"), "`memory` is turned off");
     assert!(reason(&config, "/dns4/a.example/tcp/443/wss").contains("wss"));
-    assert!(reason(&config, "/unix/a").contains("no transport is known"));
+    assert!(reason(&config, "/ip4/127.0.0.1/sctp/1").contains("no transport is known"));
     config.memory.enabled = true;
     assert!(reason(&config, "/memory/7").contains("does not take"));
 }

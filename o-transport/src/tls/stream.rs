@@ -12,6 +12,9 @@ use rustls::Connection;
 
 /// The most bytes that a record carries.
 const RECORD: usize = 16 << 10;
+/// What a sealed record has beside its bytes: header, inner type and tag; the same in all ciphers of
+/// TLS 1.3 (RFC 8446, section 5.2).
+const OVERHEAD: usize = 5 + 1 + 16;
 
 /// Sealed bytes above which nothing more is taken until the stream below has taken some.
 const MOST_UNSENT: usize = 128 << 10;
@@ -38,7 +41,7 @@ pub(super) struct TlsStream<C> {
     session: Connection,
     /// Written and not sealed: less than a record.
     staged: Vec<u8>,
-    /// Sealed and not sent, in bytes of plaintext or a little more.
+    /// Sealed and not sent, in sealed bytes; alerts and changes of keys are not counted.
     unsent: usize,
     ahead: Ahead,
     closing: bool,
@@ -151,7 +154,7 @@ impl<C> TlsStream<C> {
     fn seal(&mut self) -> io::Result<()> {
         if !self.staged.is_empty() {
             self.session.writer().write_all(&self.staged)?;
-            self.unsent += self.staged.len();
+            self.unsent += self.staged.len() + OVERHEAD;
             self.clear();
         }
         Ok(())
@@ -226,7 +229,7 @@ impl<C: AsyncWrite + Unpin> AsyncWrite for TlsStream<C> {
         let records = [IoSlice::new(&this.staged), IoSlice::new(now)];
         let sealed = this.session.writer().write_vectored(&records)?;
         debug_assert_eq!(sealed, whole, "there is no limit");
-        this.unsent += whole;
+        this.unsent += whole + whole / RECORD * OVERHEAD;
         this.staged.clear();
         this.staged.extend_from_slice(rest);
         Poll::Ready(Ok(buf.len()))

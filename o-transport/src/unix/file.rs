@@ -87,7 +87,9 @@ fn take_away_stale(path: &Path, old: &Path) -> io::Result<()> {
     }
     if identity(&fs::symlink_metadata(old)?) != identity(&found) {
         // Another server was quicker to replace it: that one is put back.
-        fs::hard_link(old, path)?;
+        if let Err(error) = fs::hard_link(old, path) {
+            tracing::warn!(path = %path.display(), %error, "a live server has lost its socket file");
+        }
         return Err(io::ErrorKind::AddrInUse.into());
     }
     fs::remove_file(old)
@@ -104,7 +106,7 @@ impl Private {
         let parent = path.parent().unwrap_or(Path::new("/"));
         let private = parent.join(name);
         if private.as_os_str().len() + "/s".len() > MAX_PATH {
-            let why = "the directory of a Unix socket has a path longer than 83 bytes";
+            let why = "the directory of a Unix socket has a path longer than 82 bytes";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         }
         DirBuilder::new().mode(0o700).create(&private)?;

@@ -41,11 +41,12 @@ pub(super) struct Sockets {
 
 #[derive(Debug)]
 struct Listener {
+    /// Removes the file when it is dropped: before the socket, so that nobody takes the file for a stale
+    /// one meanwhile, and no other file can have its number.
+    _file: SocketFile,
     id: ListenerId,
     address: Multiaddr,
     socket: UnixListener,
-    /// Removes the file when it is dropped.
-    _file: SocketFile,
     pause: Option<Pin<Box<Sleep>>>,
 }
 

@@ -55,6 +55,7 @@ pub(super) fn dispatcher(inner: &Inner, tasks: &Tasks, peers: &Arc<Peers>) -> Ar
         local,
         agents: inner.agents.clone(),
         builtin,
+        peers: peers.clone(),
         tasks: tasks.clone(),
         limit: config.node.max_calls,
         quick_step: config.node.quick_step,

@@ -130,6 +130,30 @@ async fn a_writer_that_never_flushes_is_held() {
 }
 
 #[tokio::test]
+async fn small_records_that_leave_slowly_do_not_pile_up() {
+    let pipe = 1_000;
+    let (mut one, mut two) = ends(pipe).await;
+    let (mut sealed, mut read) = (0_usize, 0);
+    for _ in 0..20_000 {
+        std::future::poll_fn(|cx| {
+            // As many answers of twelve bytes, each a record of its own, as are taken.
+            while Pin::new(&mut one).poll_write(cx, &[7; 12]).is_ready() {
+                sealed += 12 + 22;
+                let _ = Pin::new(&mut one).poll_flush(cx);
+            }
+            let mut some = [0; 100];
+            if let Poll::Ready(count) = Pin::new(two.stream_mut()).poll_read(cx, &mut some) {
+                read += count.unwrap();
+            }
+            Poll::Ready(())
+        })
+        .await;
+        assert!(sealed - read <= pipe + (192 << 10), "{sealed} and {read}");
+    }
+    assert!(read > 1 << 20);
+}
+
+#[tokio::test]
 async fn a_stream_that_is_cut_is_no_orderly_end() {
     let (mut one, mut two) = ends(64 << 10).await;
     one.write_all(b"half").await.unwrap();
