@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use futures::{FutureExt, future::BoxFuture, future::Ready};
+use futures::{
+    FutureExt,
+    future::{BoxFuture, Ready},
+};
 use libp2p::{
     Multiaddr,
     core::{
