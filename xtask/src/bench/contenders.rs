@@ -21,6 +21,9 @@ const fn contender(kind: &'static str, label: &'static str) -> Contender {
 
 /// Our node with its defaults.
 pub(super) const OURS: &str = "o";
+/// Its own ways for large bodies: over the network, and inside one machine.
+pub(super) const OURS_TLS: &str = "o-tls";
+pub(super) const OURS_LOCAL: &str = "o-unix-plain";
 /// The yardsticks.
 pub(super) const RAW_TLS: &str = "raw-tls";
 pub(super) const TONIC: &str = "tonic";
@@ -39,10 +42,10 @@ pub(super) const ALL: &[Contender] = &[
         ..contender(NATS, "NATS request/reply (plaintext)")
     },
     contender(OURS, "o, TCP and Noise"),
-    contender("o-tls", "o, TCP and TLS"),
+    contender(OURS_TLS, "o, TCP and TLS"),
     contender("o-quic", "o, QUIC"),
     contender("o-unix", "o, Unix socket, Noise"),
-    contender("o-unix-plain", "o, Unix socket, plaintext"),
+    contender(OURS_LOCAL, "o, Unix socket, plaintext"),
 ];
 
 /// What readers call it.
