@@ -13,8 +13,8 @@ use o_protocol::{
 use crate::{
     raw_peer::{RawPeer, Words},
     support::{
-        Ask as _, Watch, address, by_capability, connect, found, only_address, quiet, soon, start,
-        stop, until, within,
+        Ask as _, Watch, address, by_capability, connect, found, from_new_port, only_address,
+        quiet, soon, start, stop, until, within,
     },
     worker::Worker,
 };
@@ -298,7 +298,7 @@ async fn a_peer_that_never_opens_a_substream_does_not_stay() {
     let server = start(quiet()).await;
     let mut idle = RawPeer::speaking("/somebody/else/1").await;
     let there = o_transport::to_multiaddr(&only_address(&server)).unwrap();
-    idle.swarm.dial(there).unwrap();
+    idle.swarm.dial(from_new_port(there)).unwrap();
     let closed = async {
         use libp2p::swarm::SwarmEvent;
         loop {

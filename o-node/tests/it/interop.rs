@@ -18,8 +18,8 @@ use self::{
     plain::{AGENT, Over, Plain},
 };
 use crate::support::{
-    Ask as _, Watch, address, by_capability, by_name, found, local, only_address, quiet, soon,
-    start, stop, until,
+    Ask as _, Watch, address, by_capability, by_name, found, from_new_port, local, only_address,
+    quiet, soon, start, stop, until,
 };
 
 const LEADER: &str = "o://leader/echo";
@@ -90,7 +90,7 @@ async fn acquainted(plain: &mut Plain, node: &Node) {
     let peer = libp2p_id(node);
     let behaviour = plain.swarm.behaviour_mut();
     behaviour.kad.add_address(&peer, there(node));
-    plain.swarm.dial(there(node)).unwrap();
+    plain.swarm.dial(from_new_port(there(node))).unwrap();
     plain.identified(peer).await;
 }
 
@@ -101,7 +101,7 @@ async fn connect_both_ways(transport: Over) {
 
     // The plain one dials.
     let mut dialer = Plain::over(transport).await;
-    dialer.swarm.dial(there(&node)).unwrap();
+    dialer.swarm.dial(from_new_port(there(&node))).unwrap();
     let info = dialer.identified(id).await;
     assert_eq!(
         (&*info.protocol_version, &*info.agent_version),
@@ -338,7 +338,7 @@ async fn a_plain_node_that_only_looks_on_is_harmless_and_does_not_stay() {
     let mut watch = Watch::new(&node);
     let id = libp2p_id(&node);
     let mut plain = Plain::over(Over::Tcp).await;
-    plain.swarm.dial(there(&node)).unwrap();
+    plain.swarm.dial(from_new_port(there(&node))).unwrap();
     assert_ne!(plain.identified(id).await.agent_version, AGENT);
     plain.pinged(id).await;
     assert!(plain.swarm.is_connected(&id));

@@ -3,6 +3,7 @@
 use std::{future::Future, time::Duration};
 
 use futures::StreamExt as _;
+use libp2p::{Multiaddr, swarm::dial_opts::DialOpts};
 use o_address::{Address, PeerId, TransportAddr};
 use o_core::{CallError, Caller, Event, EventStream, Node as _, Query};
 use o_discovery::MemoryDiscovery;
@@ -32,6 +33,13 @@ pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
         assert!(tokio::time::Instant::now() < deadline, "never: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+/// A plain node of libp2p dials from the port that it listens on, which the system does not always let
+/// two sockets share. Nothing here is about that.
+pub(crate) fn from_new_port(address: Multiaddr) -> DialOpts {
+    let opts = DialOpts::unknown_peer_id().address(address);
+    opts.allocate_new_port().build()
 }
 
 pub(crate) fn address(text: &str) -> Address {

@@ -146,7 +146,9 @@ async fn run(
             Some(ask) = asked.recv() => match ask {
                 Ask::Connect(peer, address, reply) => {
                     // Also when there is a connection: identify tells once for each.
-                    let anyway = DialOpts::unknown_peer_id().address(address).build();
+                    // And from a new port, since the one that it listens on is not always free for that.
+                    let opts = DialOpts::unknown_peer_id().address(address);
+                    let anyway = opts.allocate_new_port().build();
                     swarm.dial(anyway).unwrap();
                     connecting.insert(peer, reply);
                 }

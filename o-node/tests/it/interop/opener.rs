@@ -18,7 +18,7 @@ use libp2p::{
     tcp, yamux,
 };
 
-use crate::support::soon;
+use crate::support::{from_new_port, soon};
 
 type Upgrade = ReadyUpgrade<StreamProtocol>;
 
@@ -175,7 +175,7 @@ impl Opener {
 
     /// Dials and opens a substream.
     pub(crate) async fn open(&mut self, there: Multiaddr) -> Stream {
-        self.swarm.dial(there).unwrap();
+        self.swarm.dial(from_new_port(there)).unwrap();
         self.next(true).await
     }
 
