@@ -16,6 +16,7 @@ mod events;
 mod find;
 mod hosting;
 mod link;
+mod memory;
 mod node;
 mod pace;
 mod parting;

@@ -20,6 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::{Buf as _, Bytes};
 use futures::io::{AsyncRead, AsyncWrite};
 use o_address::PeerId;
 use tokio::time::Sleep;
@@ -78,6 +79,7 @@ where
         limits,
         output: Vec::new(),
         written: 0,
+        body: Bytes::new(),
         unflushed: false,
         stalled: None,
         ending: None,
@@ -115,6 +117,8 @@ pub struct Driver<S> {
     limits: Limits,
     output: Vec<u8>,
     written: usize,
+    /// What comes behind `output`: a long body, or the rest of one.
+    body: Bytes,
     unflushed: bool,
     /// Since when a write has made no progress.
     stalled: Option<Instant>,
@@ -160,20 +164,24 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Driver<S> {
     fn poll_write(&mut self, cx: &mut Context<'_>) -> bool {
         let mut progress = false;
         loop {
-            if self.written == self.output.len() {
+            if self.is_written() {
                 self.output.clear();
                 self.written = 0;
                 let (output, most) = (&mut self.output, self.limits.write_buffer);
-                self.shared
-                    .drive(&*self.serve, |session| session.transmit(output, most));
+                self.body = self
+                    .shared
+                    .drive(&*self.serve, |session| session.transmit_apart(output, most));
                 if self.output.is_empty() {
                     return self.poll_flush(cx) || progress;
                 }
             }
             let rest = self.output.get(self.written..).unwrap_or_default();
+            let rest = if rest.is_empty() { &self.body } else { rest };
             match Pin::new(&mut self.stream).poll_write(cx, rest) {
                 Poll::Ready(Ok(count)) if count > 0 => {
-                    self.written += count;
+                    let head = count.min(self.output.len() - self.written);
+                    self.written += head;
+                    self.body.advance(count - head);
                     self.unflushed = true;
                     self.stalled = None;
                     progress = true;
@@ -192,6 +200,10 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Driver<S> {
                 }
             }
         }
+    }
+
+    fn is_written(&self) -> bool {
+        self.written == self.output.len() && self.body.is_empty()
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> bool {
@@ -315,7 +327,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Driver<S> {
 
     /// How the session ended, once its last bytes are out or have had their time.
     fn poll_ended(&mut self, cx: &mut Context<'_>) -> Option<SessionEnd> {
-        let written = self.written == self.output.len() && !self.unflushed;
+        let written = self.is_written() && !self.unflushed;
         let (end, has_output) = self.shared.end_if_over(&*self.serve, written)?;
         let now = now();
         let since = *self.ending.get_or_insert(now);
@@ -333,6 +345,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Driver<S> {
         self.broken = true;
         self.output.clear();
         self.written = 0;
+        self.body = Bytes::new();
         self.unflushed = false;
         self.stalled = None;
         tracing::debug!(reason, "call stream failed");

@@ -160,23 +160,36 @@ pub fn encode(
     header: &[u8],
     body: &[u8],
 ) -> Result<(), FrameError> {
+    encode_head(out, kind, flags, id, header, body.len())?;
+    out.extend_from_slice(body);
+    Ok(())
+}
+
+/// Appends one frame to `out`, except its body of `length` bytes, for which there is room.
+pub(crate) fn encode_head(
+    out: &mut Vec<u8>,
+    kind: Kind,
+    flags: u8,
+    id: u64,
+    header: &[u8],
+    length: usize,
+) -> Result<(), FrameError> {
     let bad_header = FrameError::BadHeaderLength {
         header: header.len(),
     };
     let header_length = u16::try_from(header.len()).map_err(|_| bad_header)?;
-    let counted = COUNTED + header.len() + body.len();
+    let counted = COUNTED + header.len() + length;
     let too_large = FrameError::TooLarge {
         length: counted,
         limit: u32::MAX as usize,
     };
-    let length = u32::try_from(counted).map_err(|_| too_large)?;
+    let whole = u32::try_from(counted).map_err(|_| too_large)?;
     out.reserve(4 + counted);
-    out.extend_from_slice(&length.to_be_bytes());
+    out.extend_from_slice(&whole.to_be_bytes());
     out.extend_from_slice(&[kind as u8, flags]);
     out.extend_from_slice(&header_length.to_be_bytes());
     out.extend_from_slice(&id.to_be_bytes());
     out.extend_from_slice(header);
-    out.extend_from_slice(body);
     Ok(())
 }
 

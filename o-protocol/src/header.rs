@@ -216,7 +216,13 @@ pub struct CallHeader {
 
 impl CallHeader {
     /// The wire form; the deadline becomes what remains of it at `now`, rounded up to milliseconds.
+    #[cfg(test)]
     pub(crate) fn encode(&self, now: Instant) -> Vec<u8> {
+        self.encode_announcing(now, None)
+    }
+
+    /// The wire form, with the length of parameters that go in parts.
+    pub(crate) fn encode_announcing(&self, now: Instant, length: Option<usize>) -> Vec<u8> {
         let mut map = MapWriter::new();
         let terms = &self.terms;
         map.text(1, self.target.as_str());
@@ -254,6 +260,9 @@ impl CallHeader {
         }
         if let Some(tokens) = &terms.tokens {
             map.bytes(13, tokens);
+        }
+        if let Some(length) = length {
+            map.uint(15, length as u64);
         }
         map.finish()
     }
@@ -354,14 +363,32 @@ fn decode_encoding(key: i64, value: u64) -> Result<Encoding, HeaderError> {
     known.ok_or_else(|| bad(key, "unknown encoding"))
 }
 
-/// The header of an item: its encoding, where it differs from the call's.
-pub(crate) fn encode_item(encoding: Encoding, call: Encoding) -> Vec<u8> {
-    if encoding == call {
+/// The header of an item: its encoding, where it differs from the call's, and the length of one that
+/// goes in parts.
+pub(crate) fn encode_item(encoding: Encoding, call: Encoding, length: Option<usize>) -> Vec<u8> {
+    if encoding == call && length.is_none() {
         return Vec::new();
     }
     let mut map = MapWriter::new();
-    map.uint(4, encoding.number().into());
+    if encoding != call {
+        map.uint(4, encoding.number().into());
+    }
+    if let Some(length) = length {
+        map.uint(15, length as u64);
+    }
     map.finish()
+}
+
+/// How long a body in parts will be, if its first header says so. Whatever else the header is has been
+/// checked before.
+pub(crate) fn decode_length(input: &[u8]) -> Option<usize> {
+    let mut map = MapReader::new(input).ok()?;
+    while let Ok(Some((key, value))) = map.next() {
+        if let (15, Value::Uint(length)) = (key, value) {
+            return usize::try_from(length).ok();
+        }
+    }
+    None
 }
 
 pub(crate) fn decode_item(input: &[u8], call: Encoding) -> Result<Encoding, HeaderError> {

@@ -32,7 +32,7 @@ use rustc_hash::FxHashMap;
 use self::{
     ascending::Ascending,
     call::Call,
-    flow::{Inbox, Outbox, Outgoing},
+    flow::{Inbox, Outbox, Outgoing, announced_length},
     parting::Parting,
     recent::Recent,
     schedule::Schedule,
@@ -202,7 +202,7 @@ impl Session {
         let left = header.terms.remaining(now);
         let deadline = left.and_then(|left| now.checked_add(left));
         self.may_open(deadline, params.len(), now)?;
-        let encoded = header.encode(now);
+        let encoded = header.encode_announcing(now, announced_length(&params));
         if encoded.len() > MAX_HEADER {
             let what = format!(
                 "a call header of {} bytes, over {MAX_HEADER}",

@@ -5,6 +5,7 @@ use std::time::Duration;
 use o_core::StartError;
 
 use super::NodeConfig;
+use crate::memory;
 
 /// Longest name of a program in a HELLO, in bytes; fixed by the wire.
 const MAX_AGENT: usize = 128;
@@ -80,6 +81,9 @@ impl NodeConfig {
             ("ping_interval", node.ping_interval),
             ("max_time", self.bench.max_time),
         ];
+        if node.keep_memory > memory::MOST {
+            return bad("`keep_memory` must be at most 32 MiB");
+        }
         if self.bench.max_time > MAX_BENCH {
             return bad("`max_time` must be at most 1 h");
         }

@@ -73,6 +73,10 @@ pub struct Times {
     /// their own, and so on several processors. Zero: every call is a task. Default 10 µs.
     #[serde(with = "humantime_serde")]
     pub quick_step: Duration,
+    /// Memory that glibc's allocator keeps for the next body when one of up to this length is gone, in
+    /// bytes; twice as much in all. It holds for the whole process, and larger values set before stay. Zero leaves the
+    /// allocator as it is; 32 MiB at the most. Default 16 MiB, as long as a body may be.
+    pub keep_memory: usize,
     /// Calls served at once over all connections; more are answered `busy`. Default 4096.
     pub max_calls: usize,
     /// Agents hosted. Default 256.
@@ -119,6 +123,7 @@ impl Default for Times {
             refuse_timeout: Duration::from_secs(1),
             idle_timeout: Duration::from_secs(10),
             ping_interval: Duration::from_secs(3600),
+            keep_memory: 16 << 20,
             max_calls: 4096,
             max_agents: 256,
             max_routes: 1024,

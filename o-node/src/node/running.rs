@@ -31,6 +31,7 @@ use crate::{
     events::EventBus,
     find::Finder,
     hosting::Dispatcher,
+    memory,
     peers::Peers,
     route::NodeResolver,
     swarm::{Listens, SwarmHandle, SwarmTask},
@@ -84,6 +85,7 @@ impl Running {
     /// Builds everything and opens nothing yet.
     pub(super) fn begin(inner: &Inner) -> Result<(Self, Pending), StartError> {
         let config = &inner.config;
+        memory::keep_freed(config.node.keep_memory);
         let tasks = Tasks::default();
         let peers = Arc::new(Peers::new(config.node.max_known_peers));
         let dispatcher = compose::dispatcher(inner, &tasks, &peers);

@@ -29,6 +29,7 @@ mod killed;
 mod life;
 mod load;
 mod measuring;
+mod memory;
 mod pace;
 mod pool;
 mod processes;

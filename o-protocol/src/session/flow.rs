@@ -4,10 +4,18 @@ use bytes::Bytes;
 use o_core::{Body, CallError, Encoding};
 
 use super::queue::Queue;
-use crate::frame::{FLAG_EMPTY, FLAG_END, FLAG_MORE, Frame, Kind, PREFIX};
+use crate::{
+    frame::{FLAG_EMPTY, FLAG_END, FLAG_MORE, Frame, Kind, PREFIX},
+    header,
+};
 
 /// Largest piece of a body in one frame, in bytes: what a call of higher priority may wait behind.
 const CHUNK: usize = 64 * 1024;
+/// What the first header of a body says of its length: something where the body goes in parts.
+pub(super) fn announced_length(body: &[u8]) -> Option<usize> {
+    (body.len() > CHUNK).then_some(body.len())
+}
+
 /// What each frame with an item in it costs beyond its bytes, in credit and in every buffer: so an
 /// item without bytes is not free, and a flood of them is held back like any other.
 pub(super) const ITEM_COST: usize = 64;
@@ -141,7 +149,7 @@ struct Arrived {
 #[derive(Debug)]
 pub(super) struct Inbox {
     queue: Queue<Arrived>,
-    partial: Option<(Encoding, Vec<u8>)>,
+    partial: Option<Partial>,
     /// Bytes that the other side may still send.
     window: u64,
     /// Credit to give back, saved up to half a window. Below zero when a whole item that waits was
@@ -171,13 +179,29 @@ pub(super) enum Accepted {
     TooLarge,
 }
 
-/// Grows in few steps: each one moves what is there to memory that has not been touched before. Four
-/// times what has arrived at the most, and no more than a body may have.
-fn make_room(data: &mut Vec<u8>, more: usize, max_body: usize) {
-    let needed = data.len() + more;
-    if data.capacity() < needed {
-        let wanted = needed.saturating_mul(4).min(max_body).max(needed);
-        data.reserve_exact(wanted - data.len());
+/// An item of which a part has arrived.
+#[derive(Debug)]
+struct Partial {
+    encoding: Encoding,
+    data: Vec<u8>,
+    /// How long it says that it is.
+    announced: Option<usize>,
+}
+
+impl Partial {
+    /// Takes in a part. Grows in few steps, since each one moves what is there: to what was announced, but
+    /// not beyond sixteen times what has arrived, four times that without a word, and no more than a body may have.
+    fn push(&mut self, part: &[u8], max_body: usize) {
+        let needed = self.data.len() + part.len();
+        if self.data.capacity() < needed {
+            let wanted = match self.announced.filter(|length| *length >= needed) {
+                Some(length) => length.min(needed.saturating_mul(16)),
+                None => needed.saturating_mul(4),
+            };
+            let wanted = wanted.min(max_body).max(needed);
+            self.data.reserve_exact(wanted - self.data.len());
+        }
+        self.data.extend_from_slice(part);
     }
 }
 
@@ -219,7 +243,10 @@ impl Inbox {
             return Accepted::Violation("more bytes than credit");
         };
         self.window = window;
-        let have = self.partial.as_ref().map_or(0, |(_, data)| data.len());
+        let have = self
+            .partial
+            .as_ref()
+            .map_or(0, |partial| partial.data.len());
         if have + length > max_body {
             return Accepted::TooLarge;
         }
@@ -231,19 +258,21 @@ impl Inbox {
             // A body larger than the window must be able to pass: its parts give credit back as
             // they come, and take it back again when the whole item waits to be read. So a call
             // holds a window and one item at most.
-            let (_, data) = self.partial.get_or_insert_with(|| (encoding, Vec::new()));
-            make_room(data, length, max_body);
-            data.extend_from_slice(frame.body);
+            let partial = self.partial.get_or_insert_with(|| Partial {
+                encoding,
+                data: Vec::new(),
+                announced: header::decode_length(frame.header),
+            });
+            partial.push(frame.body, max_body);
             self.returning += owed;
             self.early += owed;
             return Accepted::Quiet;
         }
         let body = match self.partial.take() {
             None => Body::new(encoding, Bytes::copy_from_slice(frame.body)),
-            Some((encoding, mut data)) => {
-                make_room(&mut data, length, max_body);
-                data.extend_from_slice(frame.body);
-                Body::new(encoding, data)
+            Some(mut partial) => {
+                partial.push(frame.body, max_body);
+                Body::new(partial.encoding, partial.data)
             }
         };
         let early = std::mem::take(&mut self.early);
@@ -297,20 +326,37 @@ impl Inbox {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_body_in_parts_moves_seldom_and_takes_no_more_than_a_body_may() {
+    fn partial(announced: Option<usize>) -> Partial {
+        Partial {
+            encoding: Encoding::default(),
+            data: Vec::new(),
+            announced,
+        }
+    }
+
+    /// What a body costs to put together: how often it moves.
+    fn moves(mut partial: Partial, length: usize) -> usize {
         let max_body = 16 << 20;
         let part = vec![7; CHUNK];
-        let (mut data, mut moves) = (Vec::new(), 0);
-        while data.len() < max_body {
-            let before = data.capacity();
-            make_room(&mut data, part.len(), max_body);
-            data.extend_from_slice(&part);
-            moves += usize::from(data.capacity() != before);
-            assert!(data.capacity() <= (4 * data.len()).min(max_body));
+        let mut moves = 0;
+        while partial.data.len() < length {
+            let before = partial.data.capacity();
+            partial.push(&part, max_body);
+            moves += usize::from(partial.data.capacity() != before);
+            let most = (16 * partial.data.len()).min(max_body);
+            assert!(partial.data.capacity() <= most);
         }
-        assert_eq!(moves, 4);
-        make_room(&mut data, 1, max_body);
-        assert!(data.capacity() > max_body, "the limit is checked elsewhere");
+        moves
+    }
+
+    #[test]
+    fn a_body_in_parts_moves_seldom_and_takes_no_more_than_a_body_may() {
+        let lengths = [1 << 20, 16 << 20];
+        assert_eq!(lengths.map(|length| moves(partial(None), length)), [2, 4]);
+        let announced = lengths.map(|length| moves(partial(Some(length)), length));
+        assert_eq!(announced, [1, 2]);
+        // Whoever announces too little or too much gains and breaks nothing.
+        assert_eq!(moves(partial(Some(CHUNK)), 1 << 20), 3);
+        assert_eq!(moves(partial(Some(usize::MAX)), 16 << 20), 2);
     }
 }

@@ -1,12 +1,19 @@
 //! What a session sends: items and answers as they are queued, and frames as they go out.
 
+use bytes::Bytes;
 use o_core::{Body, CallError};
 
-use super::{ASSUMED_MAX_FRAME, CallId, SendError, Session, flow::Outgoing};
+use super::{
+    ASSUMED_MAX_FRAME, CallId, SendError, Session,
+    flow::{Outgoing, Piece, announced_length},
+};
 use crate::{
     frame::{self, FLAG_EMPTY, FLAG_END, Kind},
     header::{self, MAX_ERROR_DATA},
 };
+
+/// A body of this length is cheaper to write by itself than to copy behind its header, in bytes.
+const LONG: usize = 16 * 1024;
 
 impl Session {
     /// Sends an item: the caller's stream of ours, the answer to theirs. With `last`, the answer is
@@ -18,7 +25,8 @@ impl Session {
     pub fn send(&mut self, id: CallId, body: Body, last: bool) -> Result<(), SendError> {
         self.may_send(id, body.len())?;
         let call = self.calls.get(&id.0).ok_or(SendError::Gone)?;
-        let header = header::encode_item(body.encoding, call.encoding);
+        let length = announced_length(&body.bytes);
+        let header = header::encode_item(body.encoding, call.encoding, length);
         self.push_item(id, header, body, if last { FLAG_END } else { 0 });
         Ok(())
     }
@@ -96,6 +104,19 @@ impl Session {
     /// Appends frames to `out` until it holds `enough` bytes or nothing is left to send. Control
     /// frames go first, then calls by priority.
     pub fn transmit(&mut self, out: &mut Vec<u8>, enough: usize) {
+        while out.len() < enough {
+            let before = out.len();
+            let body = self.transmit_apart(out, enough);
+            out.extend_from_slice(&body);
+            if out.len() == before {
+                return;
+            }
+        }
+    }
+
+    /// As [`transmit`](Self::transmit), but ends with the first frame whose body is long, and returns
+    /// that body instead of copying it: it has to follow `out`, and is empty where there is none.
+    pub fn transmit_apart(&mut self, out: &mut Vec<u8>, enough: usize) -> Bytes {
         out.append(&mut self.control);
         self.say_parting(out);
         let max_frame = self
@@ -104,15 +125,21 @@ impl Session {
             .map_or(ASSUMED_MAX_FRAME, |peer| peer.max_frame);
         while out.len() < enough {
             let Some(id) = self.schedule.pop() else {
-                return;
+                break;
             };
             match self.unsent.first() {
                 Some(first) if first < id && self.unsent.contains(id) => {
                     self.open_first(out, first, id);
                 }
-                _ => self.transmit_one(out, id, max_frame as usize),
+                _ => {
+                    let apart = self.transmit_one(out, id, max_frame as usize);
+                    if !apart.is_empty() {
+                        return apart;
+                    }
+                }
             }
         }
+        Bytes::new()
     }
 
     /// Whether there is anything to send.
@@ -153,34 +180,52 @@ impl Session {
         self.release(taken);
     }
 
-    fn transmit_one(&mut self, out: &mut Vec<u8>, id: u64, max_frame: usize) {
+    /// One frame of call `id`. A long body is returned and not copied.
+    fn transmit_one(&mut self, out: &mut Vec<u8>, id: u64, max_frame: usize) -> Bytes {
         let Some(call) = self.calls.get_mut(&id) else {
-            return;
+            return Bytes::new();
         };
         call.outbox.scheduled = false;
         if call.ours && !call.outbox.begun {
             self.unsent.remove(id);
         }
         let queued = call.outbox.queued;
-        let Some(piece) = call.outbox.next(max_frame) else {
-            return;
+        let Some(Piece {
+            kind,
+            flags,
+            header,
+            mut body,
+        }) = call.outbox.next(max_frame)
+        else {
+            return Bytes::new();
         };
         let taken = queued.saturating_sub(call.outbox.queued);
         let before = out.len();
         // Headers are bounded when they are queued, pieces by the frame limit.
-        let _ = frame::encode(out, piece.kind, piece.flags, id, &piece.header, &piece.body);
+        let (apart, _) = match body.len() {
+            length @ LONG.. => {
+                let head = frame::encode_head(out, kind, flags, id, &header, length);
+                (std::mem::take(&mut body), head)
+            }
+            _ => {
+                let whole = frame::encode(out, kind, flags, id, &header, &body);
+                (Bytes::new(), whole)
+            }
+        };
         let priority = call.priority;
         let again = call.outbox.is_ready();
         call.outbox.scheduled = again;
-        let over = !call.ours && (piece.flags & FLAG_END != 0 || piece.kind == Kind::Error);
+        let over = !call.ours && (flags & FLAG_END != 0 || kind == Kind::Error);
         self.release(taken);
         self.unhold(id);
-        self.schedule.charge(priority, out.len() - before);
+        self.schedule
+            .charge(priority, out.len() - before + apart.len());
         if over {
             self.drop_theirs(id);
         } else if again {
             self.schedule.push(priority, id);
         }
+        apart
     }
 
     fn push_item(&mut self, id: CallId, header: Vec<u8>, body: Body, flags: u8) {

@@ -111,8 +111,8 @@ fn golden_items() {
         &[],
         &[],
     );
-    assert!(encode_item(Encoding::Cbor, Encoding::Cbor).is_empty());
-    let header = encode_item(Encoding::Raw, Encoding::Cbor);
+    assert!(encode_item(Encoding::Cbor, Encoding::Cbor, None).is_empty());
+    let header = encode_item(Encoding::Raw, Encoding::Cbor, None);
     golden(
         "item-raw",
         Kind::Item,

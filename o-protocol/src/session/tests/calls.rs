@@ -5,7 +5,7 @@ use std::time::Duration;
 use o_core::{CallError, Encoding, Priority, Shape};
 
 use super::*;
-use crate::frame::FLAG_MORE;
+use crate::{frame::FLAG_MORE, header::decode_length};
 
 #[test]
 fn unary() {
@@ -352,6 +352,69 @@ fn calls_go_ahead_of_the_other_sides_hello() {
     pair.to_listener = ahead;
     pair.pump();
     assert_eq!(pair.listener.accept(id).unwrap().1, large);
+}
+
+/// What the frames of bodies say of their length.
+fn announced(mut bytes: &[u8]) -> Vec<Option<usize>> {
+    let mut lengths = Vec::new();
+    while let Some((frame, length)) = crate::frame::decode(bytes, usize::MAX).unwrap() {
+        if [Kind::Call as u8, Kind::Item as u8].contains(&frame.kind) {
+            lengths.push(decode_length(frame.header));
+        }
+        bytes = &bytes[length..];
+    }
+    lengths
+}
+
+#[test]
+fn what_goes_in_parts_says_how_long_it_is_and_nothing_else_does() {
+    for (length, expected) in [(65_536, vec![None]), (65_537, vec![Some(65_537), None])] {
+        let mut pair = Pair::new();
+        let (now, params) = (pair.now, body(length).bytes);
+        let id = pair
+            .dialer
+            .open(&header(Shape::Unary), params, true, now)
+            .unwrap();
+        pair.dialer.transmit(&mut pair.to_listener, usize::MAX);
+        assert_eq!(announced(&pair.to_listener), expected);
+        pair.pump();
+        assert_eq!(pair.listener.accept(id).unwrap().1, body(length));
+        pair.listener.send(id, body(length), true).unwrap();
+        pair.listener.transmit(&mut pair.to_dialer, usize::MAX);
+        assert_eq!(announced(&pair.to_dialer), expected);
+        pair.pump();
+        assert_eq!(pair.dialer.take(id), item(length, true));
+    }
+}
+
+#[test]
+fn a_body_that_is_apart_follows_the_heads_before_it() {
+    let mut pair = Pair::new();
+    let now = pair.now;
+    for length in [10, 20_000, 30] {
+        let params = body(length).bytes;
+        pair.dialer
+            .open(&header(Shape::Unary), params, true, now)
+            .unwrap();
+    }
+    let mut arrived = Vec::new();
+    let first = pair.dialer.transmit_apart(&mut arrived, usize::MAX);
+    assert_eq!(
+        first.len(),
+        20_000,
+        "the long body, and what is behind it waits"
+    );
+    arrived.extend_from_slice(&first);
+    assert!(
+        pair.dialer
+            .transmit_apart(&mut arrived, usize::MAX)
+            .is_empty()
+    );
+    pair.to_listener = arrived;
+    pair.pump();
+    for (id, length) in [(1, 10), (3, 20_000), (5, 30)] {
+        assert_eq!(pair.listener.accept(CallId(id)).unwrap().1, body(length));
+    }
 }
 
 #[test]
