@@ -1,6 +1,7 @@
 //! The exit status and the error object of each class of failure.
 
 use rustix::process::Signal;
+use serde_json::Value;
 
 use crate::support::User;
 
@@ -268,4 +269,24 @@ async fn an_error_names_the_peer_also_when_discovery_found_it() {
     call(&["fail"], 7).await;
     call(&["no-such-method"], 7).await;
     call(&["sleep", "--timeout", "2s"], 6).await;
+}
+
+#[tokio::test]
+async fn an_error_never_names_the_node_that_asks() {
+    let user = User::new();
+    let server = user.serve(&["o://a"]).await;
+    // A seed, so that the caller's own name would be known.
+    let call = async |address: &str, more: &[&str], code| {
+        let call = ["call", address, "no-such-method", "--json", "--seed", "me"];
+        user.run(&[&call[..], more].concat()).await.error(code)
+    };
+    // Nothing says which node: not the one that asks.
+    assert_eq!(call("o://~", &[], 2).await["peer"], Value::Null);
+    let pinned = format!("o://~#{}", server.peer_id());
+    assert_eq!(call(&pinned, &[], 7).await["peer"], server.peer_id());
+    let peer = ["--peer", server.at("/tcp/")];
+    assert_eq!(call("o://~", &peer, 7).await["peer"], server.peer_id());
+    let me = user.run(&["id", "--seed", "me"]).await.ok();
+    let me = format!("o://~#{}", me.trim());
+    assert_eq!(call(&me, &[], 7).await["peer"], Value::Null);
 }
