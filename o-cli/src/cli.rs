@@ -14,7 +14,7 @@ pub(crate) use self::{
     network::{NetworkArgs, PresetArgs},
     serve::{MethodArg, ServeArgs, SettingsArgs},
 };
-use crate::demo::DemoArgs;
+use crate::{demo::DemoArgs, values};
 
 /// Serve, find and call agents, each at an address like o://company/sales/assistant.
 ///
@@ -125,10 +125,10 @@ pub(crate) struct CallArgs {
     /// How long it may take in all, for example 10s: finding and connecting, the call, and leaving
     /// again; counted from when the parameters have been read. Without it the first answer may take
     /// 30 s, or what O_TIMEOUT says, and a stream may then go on for ever
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = values::time)]
     pub(crate) timeout: Option<std::time::Duration>,
     /// End after this many results
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = values::number::<u64>(1.., 10))]
     pub(crate) limit: Option<u64>,
     /// Send the parameters, and write the results, as bytes
     #[arg(long, conflicts_with = "json")]
@@ -152,10 +152,10 @@ pub(crate) struct FindArgs {
     #[arg(value_name = "CAPABILITY|ADDRESS")]
     pub(crate) target: String,
     /// How long to search, connecting included [default: 5s]
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = values::time)]
     pub(crate) timeout: Option<std::time::Duration>,
     /// End after this many
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = values::number::<u64>(1.., 10))]
     pub(crate) limit: Option<u64>,
     #[command(flatten)]
     pub(crate) network: NetworkArgs,
@@ -173,7 +173,7 @@ pub(crate) struct DescribeArgs {
     /// Which agent
     pub(crate) address: Address,
     /// How long it may take in all [default: 30s]
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = values::time)]
     pub(crate) timeout: Option<std::time::Duration>,
     #[command(flatten)]
     pub(crate) network: NetworkArgs,
@@ -192,13 +192,13 @@ pub(crate) struct PingArgs {
     /// Which agent
     pub(crate) address: Address,
     /// How often; 0 is until it is interrupted
-    #[arg(long, short = 'c', value_name = "N", default_value_t = 4)]
+    #[arg(long, short = 'c', value_name = "N", default_value_t = 4, value_parser = values::number::<u64>(.., 4))]
     pub(crate) count: u64,
     /// Time between two pings
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = values::time)]
     pub(crate) interval: std::time::Duration,
     /// How long each may take; the first, finding the agent and connecting included
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = values::time)]
     pub(crate) timeout: std::time::Duration,
     #[command(flatten)]
     pub(crate) network: NetworkArgs,

@@ -30,7 +30,7 @@ use self::{
     process::{Process, Stage},
     show::Show,
 };
-use crate::{exit::Failure, output::Output, signals::Interrupt};
+use crate::{exit::Failure, output::Output, signals::Interrupt, values};
 
 /// What to do when a step took too long.
 const MORE_TIME: &str =
@@ -57,10 +57,10 @@ pub(crate) struct DemoArgs {
     #[arg(long, short, value_name = "TEXT")]
     query: Option<String>,
     /// Read this many files at most
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=50))]
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = values::number::<u8>(1..=50, 5))]
     files: u8,
     /// How long each step may take
-    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = values::time)]
     timeout: Duration,
     #[command(flatten)]
     child: ChildArgs,

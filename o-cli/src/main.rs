@@ -15,6 +15,7 @@ mod paths;
 mod runtime_dir;
 mod settings;
 mod signals;
+mod values;
 
 use std::process::ExitCode;
 

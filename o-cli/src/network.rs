@@ -150,13 +150,17 @@ impl Client {
         }
     }
 
-    /// The one peer to ask, or the one that the agent was found on.
+    /// The one peer to ask, or the one that the agent was found on. Never this node: it is not what
+    /// an error is about.
     pub(crate) fn peer_of(&self, target: Option<&Address>) -> Option<PeerId> {
         let asked = self.peer.as_ref().map(|(peer, _)| *peer);
-        asked.or_else(|| {
+        let found = || {
             let target = target?;
             target.pin().or_else(|| self.node.known_peer(target))
-        })
+        };
+        asked
+            .or_else(found)
+            .filter(|peer| *peer != self.node.peer_id())
     }
 
     /// Whether it is connected to anybody.

@@ -1,8 +1,10 @@
 //! What the program writes: results on standard output, everything else on standard error.
 
 mod table;
+mod visible;
 
 use std::{
+    borrow::Cow,
     fmt::Display,
     io::{self, IsTerminal, Write},
 };
@@ -10,7 +12,10 @@ use std::{
 use serde::Serialize;
 use terminal_size::{Height, Width};
 
-pub(crate) use self::table::Table;
+pub(crate) use self::{
+    table::Table,
+    visible::{in_json, message, one_line, visible},
+};
 use crate::exit::{Exit, Failure};
 
 /// How a piece of text looks on a terminal.
@@ -39,6 +44,10 @@ impl Style {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Output {
     json: bool,
+    /// Whether standard output is a terminal, which must not see what a peer could make it do.
+    terminal: bool,
+    /// The same for standard error.
+    error_terminal: bool,
     color: bool,
     error_color: bool,
 }
@@ -49,10 +58,13 @@ impl Output {
     pub(crate) fn new(json: bool) -> Self {
         let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
             && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        let (terminal, error_terminal) = (io::stdout().is_terminal(), io::stderr().is_terminal());
         Self {
             json,
-            color: wanted && !json && io::stdout().is_terminal(),
-            error_color: wanted && !json && io::stderr().is_terminal(),
+            terminal,
+            error_terminal,
+            color: wanted && !json && terminal,
+            error_color: wanted && !json && error_terminal,
         }
     }
 
@@ -61,7 +73,7 @@ impl Output {
         self.json
     }
 
-    /// Writes one line of a result.
+    /// Writes one line of a result. Whoever calls makes visible what others wrote of it.
     pub(crate) fn line(&self, text: impl Display) -> Result<(), Failure> {
         let mut out = io::stdout().lock();
         writeln!(out, "{text}")?;
@@ -71,13 +83,18 @@ impl Output {
     /// Writes one compact JSON value and a line's end.
     pub(crate) fn value(&self, value: &impl Serialize) -> Result<(), Failure> {
         let text = serde_json::to_string(value).map_err(|e| Failure::internal(e.to_string()))?;
-        self.line(text)
+        self.json_text(&text)
     }
 
-    /// Writes bytes as they are.
+    /// Writes a JSON value, laid out as it is, and a line's end.
+    pub(crate) fn json_text(&self, json: &str) -> Result<(), Failure> {
+        self.line(shown_json(self.terminal, json))
+    }
+
+    /// Writes bytes as they are; on a terminal, as text.
     pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<(), Failure> {
         let mut out = io::stdout().lock();
-        out.write_all(bytes)?;
+        out.write_all(&shown_bytes(self.terminal, bytes))?;
         Ok(out.flush()?)
     }
 
@@ -137,13 +154,14 @@ impl Output {
             return;
         }
         if self.json {
-            return say(&failure.to_json());
+            let json = failure.to_json().to_string();
+            return say(&shown_json(self.error_terminal, &json));
         }
         let label = self.paint_error(Style::Red, "error");
-        say(&format_args!("{label}: {}", visible(&failure.message)));
+        say(&format_args!("{label}: {}", message(&failure.message)));
         if let Some(hint) = &failure.hint {
             let label = self.paint_error(Style::Cyan, "hint");
-            say(&format_args!("{label}: {}", visible(hint)));
+            say(&format_args!("{label}: {}", message(hint)));
         }
     }
 
@@ -173,15 +191,19 @@ fn say(text: &impl Display) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
-/// Text of a peer's without the control characters that could move a terminal's cursor or recolor
-/// it; line ends and tabs stay.
-pub(crate) fn visible(text: &str) -> String {
-    let shown = |c: char| match c {
-        '\n' | '\t' => c,
-        c if c.is_control() => '\u{fffd}',
-        c => c,
-    };
-    text.chars().map(shown).collect()
+/// The same value, with nothing in its strings that does something to a terminal.
+fn shown_json(terminal: bool, json: &str) -> Cow<'_, str> {
+    match terminal {
+        true => in_json(json),
+        false => json.into(),
+    }
+}
+
+fn shown_bytes(terminal: bool, bytes: &[u8]) -> Cow<'_, [u8]> {
+    match terminal {
+        true => visible(&String::from_utf8_lossy(bytes)).into_bytes().into(),
+        false => bytes.into(),
+    }
 }
 
 #[cfg(test)]
@@ -189,11 +211,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_peer_cannot_send_escape_sequences() {
+    fn a_body_is_made_visible_for_a_terminal_only() {
+        let (bytes, json) = (&b"a\x1b]0;x\x07\xff\n"[..], "\"\u{9b}2J\"");
+        assert_eq!(&*shown_bytes(false, bytes), bytes);
+        assert_eq!(shown_json(false, json), json);
         assert_eq!(
-            visible("a\u{1b}[31mb\r\u{9b}c\nd\te"),
-            "a\u{fffd}[31mb\u{fffd}\u{fffd}c\nd\te"
+            &*shown_bytes(true, bytes),
+            "a\u{fffd}]0;x\u{fffd}\u{fffd}\n".as_bytes()
         );
+        assert_eq!(shown_json(true, json), "\"\\u009b2J\"");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::{
     fs::{DirBuilder, File, OpenOptions, TryLockError},
     io::{self, Read, Write},
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use o_address::{Address, PeerId, TransportAddr};
@@ -32,6 +33,9 @@ pub(crate) struct RunningNode {
 ///
 /// It is locked meanwhile. A process that is gone has no locks, so that a file without one is
 /// known to be stale whatever became of the process id in it.
+///
+/// Its name is never used again, and only who has it locked puts another file in its place: so a file
+/// that is stale and still at its path can be removed without hitting anything newer.
 #[derive(Debug)]
 pub(crate) struct Registration {
     path: PathBuf,
@@ -46,8 +50,10 @@ impl Registration {
     }
 
     fn in_directory(directory: &Path, node: &RunningNode) -> io::Result<Self> {
-        // With the process id in its name, a file is never mistaken for that of a successor.
-        let name = format!("{}.{}.json", node.peer_id, node.pid);
+        // Process ids come again, times do not.
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let now = since.unwrap_or_default().as_nanos();
+        let name = format!("{}.{}-{now:x}.json", node.peer_id, node.pid);
         let path = directory.join(name);
         let lock = write(&path, node)?;
         let node = node.clone();
@@ -75,7 +81,6 @@ impl Drop for Registration {
 fn write(path: &Path, node: &RunningNode) -> io::Result<File> {
     let text = serde_json::to_vec(node)?;
     let temporary = path.with_extension("tmp");
-    let _ = fs::remove_file(&temporary);
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -124,23 +129,27 @@ fn running_in(directory: &Path, network: &NetworkId) -> Vec<RunningNode> {
         })
         .collect();
     files.sort_by(|a, b| b.cmp(a));
-    let nodes = files.into_iter().filter_map(|(_, path)| read(&path));
+    let nodes = files
+        .into_iter()
+        .filter_map(|(_, path)| read(&path, File::open(&path).ok()?));
     nodes
         .filter(|node| node.network == *network)
         .take(MAX_NODES)
         .collect()
 }
 
-/// What a file says, or `None` when nobody stands behind it.
-fn read(path: &Path) -> Option<RunningNode> {
-    let file = File::open(path).ok()?;
+/// What the file that was found at a path says, or `None` when nobody stands behind it.
+fn read(path: &Path, mut file: File) -> Option<RunningNode> {
     match file.try_lock_shared() {
         Err(TryLockError::WouldBlock) => {}
-        Ok(()) => {
+        // While it has this lock, nobody else puts a file in its place.
+        Ok(()) if is_at(&file, path).ok()? => {
             tracing::debug!(path = %path.display(), "removed the file of a node that is gone");
             let _ = fs::remove_file(path);
             return None;
         }
+        // Its owner has said something newer meanwhile.
+        Ok(()) => file = File::open(path).ok()?,
         Err(TryLockError::Error(error)) => {
             tracing::debug!(path = %path.display(), %error, "a lock cannot be tested");
         }
@@ -150,6 +159,20 @@ fn read(path: &Path) -> Option<RunningNode> {
     let node = serde_json::from_slice(&text);
     node.inspect_err(|error| tracing::debug!(path = %path.display(), %error, "not understood"))
         .ok()
+}
+
+/// Whether this very file is what stands at a path.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let (this, that) = (file.metadata()?, fs::symlink_metadata(path)?);
+    Ok((this.dev(), this.ino()) == (that.dev(), that.ino()))
+}
+
+/// Elsewhere files have no number that the standard library knows.
+#[cfg(not(unix))]
+fn is_at(_: &File, _: &Path) -> io::Result<bool> {
+    Ok(true)
 }
 
 /// `$XDG_RUNTIME_DIR/o`, or where there is no such variable a directory of this user's below the
@@ -271,6 +294,41 @@ mod tests {
         fs::write(&path, serde_json::to_vec(&node(1, "main")).unwrap()).unwrap();
         assert_eq!(running_in(directory.path(), &NetworkId::default()), []);
         assert!(!path.exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_was_replaced_is_not_taken_for_the_stale_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let main = NetworkId::default();
+        let mut here = Registration::in_directory(directory.path(), &node(1, "main")).unwrap();
+        let path = here.path.clone();
+        // Between opening and looking, the server says something newer.
+        let opened = File::open(&path).unwrap();
+        let more = RunningNode {
+            listen: Vec::new(),
+            ..node(1, "main")
+        };
+        here.update(&more).unwrap();
+        assert_eq!(read(&path, opened), Some(more.clone()));
+        assert_eq!(running_in(directory.path(), &main), [more]);
+    }
+
+    #[test]
+    fn a_successor_with_the_same_process_id_has_a_file_of_its_own() {
+        let directory = tempfile::tempdir().unwrap();
+        let main = NetworkId::default();
+        let first = Registration::in_directory(directory.path(), &node(1, "main")).unwrap();
+        let path = first.path.clone();
+        // It is killed: its file stays without a lock.
+        let left = fs::read(&path).unwrap();
+        drop(first);
+        fs::write(&path, left).unwrap();
+        let opened = File::open(&path).unwrap();
+        let _second = Registration::in_directory(directory.path(), &node(1, "main")).unwrap();
+        assert_eq!(read(&path, opened), None);
+        assert!(!path.exists());
+        assert_eq!(running_in(directory.path(), &main), [node(1, "main")]);
     }
 
     #[cfg(unix)]

@@ -1,6 +1,7 @@
 //! What holds: flags before environment before file before preset, and which of them it was.
 
 mod environment;
+mod excerpt;
 mod file;
 mod layer;
 mod node;
@@ -179,7 +180,7 @@ impl Settings {
                 .unwrap_or(by_preset(PeerList::Nobody)),
             capabilities: pick(&layers, |layer| layer.capabilities.clone())
                 .unwrap_or(by_preset(Vec::new())),
-            exec: ExecSettings::resolve(&layers)?,
+            exec: ExecSettings::resolve(&layers),
             preset,
             network,
             listen,

@@ -144,10 +144,15 @@ impl Finder {
 
     async fn ask(&self, hint: Provider, query: &Query) -> Vec<Finding> {
         let peer = hint.peer;
+        // A node is its key, which the connection has proved: there is nothing to describe.
+        let node = matches!(query, Query::Name(address) if address.is_node() && address.pin() == Some(peer));
         let asked = async {
             let mut again = REDIALS;
             loop {
                 let link = self.link(&hint).await?;
+                if node {
+                    return Ok(Vec::new());
+                }
                 match self.describe(&link, query).await {
                     // The connection was just being closed for idleness; the peer goes on.
                     Err(_) if link.session.is_parting() && again > 0 => again -= 1,
@@ -172,6 +177,7 @@ impl Finder {
             }))]
         };
         match answer {
+            Ok(_) if node => vec![Ok(Ok(hint))],
             Ok(records) => {
                 let matching = records.into_iter().filter(|record| matches(record, query));
                 let found: Vec<Finding> = matching

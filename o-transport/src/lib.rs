@@ -77,7 +77,8 @@ pub use crate::{
     probe::probe_fixed_port,
     rank::rank,
     stack::{
-        BoxedTransport, ProvedMuxer, build_transport, build_watched_transport, unsupported_reason,
+        BoxedTransport, ProvedMuxer, build_transport, build_watched_transport, can_listen,
+        unsupported_reason,
     },
     upgrade::upgrade,
 };

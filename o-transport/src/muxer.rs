@@ -140,7 +140,7 @@ where
             .poll_next_inbound(cx)
             .map(|next| match next {
                 Some(Ok(stream)) => Ok(Substream::new(stream, self.unread.clone())),
-                Some(Err(error)) => Err(error.into()),
+                Some(Err(error)) => Err(MuxerError::of(error)),
                 None => Err(MuxerError::Closed),
             })
     }
@@ -189,13 +189,13 @@ where
         self.connection
             .poll_new_outbound(cx)
             .map_ok(|stream| Substream::new(stream, self.unread.clone()))
-            .map_err(MuxerError::from)
+            .map_err(MuxerError::of)
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         // Nobody will take them any more.
         drop(mem::take(&mut self.waiting));
-        self.connection.poll_close(cx).map_err(MuxerError::from)
+        self.connection.poll_close(cx).map_err(MuxerError::of)
     }
 
     fn poll(

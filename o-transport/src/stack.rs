@@ -22,6 +22,7 @@ use self::patience::Patience;
 use crate::{
     BuildError, Keypair, PlaintextPeers, TransportConfig, WrongPeer, from_peer_id,
     registry::{self, Entry, TRANSPORTS},
+    to_multiaddr,
 };
 
 /// What a transport gives: a proved peer and a connection with substreams.
@@ -99,6 +100,34 @@ pub fn unsupported_reason(config: &TransportConfig, address: &TransportAddr) -> 
         return "resolving names (`dns`) is turned off".to_owned();
     }
     format!("`{feature}` does not take `{address}`")
+}
+
+/// Whether a transport that is compiled in and turned on listens at addresses like `address`. Nothing
+/// is opened: the system may still refuse. [`unsupported_reason`] says why not.
+#[must_use]
+pub fn can_listen(config: &TransportConfig, address: &TransportAddr) -> bool {
+    let Ok(multiaddr) = to_multiaddr(address) else {
+        return false;
+    };
+    let mut parts = multiaddr
+        .iter()
+        .filter(|part| !matches!(part, Protocol::P2p(_)));
+    let label = match (parts.next(), parts.next(), parts.next(), parts.next()) {
+        (Some(Protocol::Memory(_)), None, ..) => "memory",
+        (Some(Protocol::Unix(_)), None, ..) => "unix",
+        // Names are for dialing.
+        (Some(Protocol::Ip4(_) | Protocol::Ip6(_)), Some(below), above, None) => {
+            match (below, above) {
+                (Protocol::Tcp(_), None) => "tcp",
+                (Protocol::Tcp(_), Some(Protocol::Ws(_))) => "ws",
+                (Protocol::Udp(_), Some(Protocol::QuicV1)) => "quic",
+                _ => return false,
+            }
+        }
+        _ => return false,
+    };
+    let mut entries = TRANSPORTS.iter().filter(|entry| entry.label == label);
+    entries.any(|entry| entry.build.is_some() && (entry.enabled)(config))
 }
 
 fn join(

@@ -17,41 +17,57 @@ use crate::step::{self, Outcome, has_cargo, say};
 /// The one registry that crates may come from.
 const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
+/// The workspaces, each with a lock file of its own: what is published, the benchmark with its peers, and the programs for
+/// libFuzzer. What is built on a developer's machine has to come from a known place too.
+const WORKSPACES: [&str; 3] = ["Cargo.toml", "bench/Cargo.toml", "fuzz/targets/Cargo.toml"];
+
 /// Checks every dependency of every feature and platform.
 pub(crate) fn run(sh: &Shell) -> anyhow::Result<Outcome> {
     if has_cargo(sh, "deny") {
-        cmd!(
-            sh,
-            "cargo deny --locked --all-features check bans licenses sources"
-        )
-        .run()?;
+        for manifest in WORKSPACES {
+            cmd!(
+                sh,
+                "cargo deny --manifest-path {manifest} --locked --all-features check --config deny.toml bans licenses sources"
+            )
+            .run()?;
+        }
         return Ok(Outcome::Done);
     }
     say("cargo-deny is not installed: the built-in check of licences, bans and sources instead");
     let policy = Policy::parse(&sh.read_file("deny.toml")?)?;
+    let mut findings = Vec::new();
+    for manifest in WORKSPACES {
+        let crates = crates(sh, manifest)?;
+        let repeated = repeated(&crates);
+        say(&format!(
+            "{manifest}: {} crates, {} of them in more than one version: {}",
+            crates.len(),
+            repeated.len(),
+            repeated.join(", ")
+        ));
+        let found = check(&policy, &crates).into_iter();
+        findings.extend(found.map(|finding| format!("{manifest}: {finding}")));
+    }
+    step::fail_on("deny", &findings)
+}
+
+/// What a workspace is built of.
+fn crates(sh: &Shell, manifest: &str) -> anyhow::Result<Vec<Crate>> {
     let metadata = cmd!(
         sh,
-        "cargo metadata --locked --all-features --format-version 1"
-    )
-    .quiet()
-    .read()?;
+        "cargo metadata --manifest-path {manifest} --locked --all-features --format-version 1"
+    );
+    let metadata = metadata.quiet().read()?;
     let mut crates = parse(&serde_json::from_str(&metadata)?)?;
     // The metadata also lists optional crates that no feature turns on; the tree does not.
     let tree = cmd!(
         sh,
-        "cargo tree --locked --workspace --all-features --target all --prefix none"
+        "cargo tree --manifest-path {manifest} --locked --workspace --all-features --target all --prefix none"
     );
     let tree = tree.quiet().read()?;
     let reached = reached(&tree);
     crates.retain(|package| reached.contains(&(package.name.as_str(), package.version.as_str())));
-    let repeated = repeated(&crates);
-    say(&format!(
-        "{} crates, {} of them in more than one version: {}",
-        crates.len(),
-        repeated.len(),
-        repeated.join(", ")
-    ));
-    step::fail_on("deny", &check(&policy, &crates))
+    Ok(crates)
 }
 
 /// Name and version of every package in the output of `cargo tree --prefix none`.

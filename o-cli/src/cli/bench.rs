@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use o_address::Address;
 
 use super::NetworkArgs;
+use crate::values;
 
 /// `o bench`.
 #[derive(Debug, Args)]
@@ -40,7 +41,7 @@ pub(crate) struct BenchArgs {
     #[arg(long)]
     pub(crate) quick: bool,
     /// How long it may take in all; what was measured until then is shown
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = values::time)]
     pub(crate) timeout: Option<Duration>,
     #[command(flatten)]
     pub(crate) network: NetworkArgs,
@@ -70,9 +71,9 @@ impl Measure {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let duration = values::time(text)?;
     match (Duration::from_millis(1)..=Duration::from_secs(3600)).contains(&duration) {
         true => Ok(duration),
-        false => Err("from 1ms to 1h".to_owned()),
+        false => Err("write a time from 1ms to 1h, for example 2s".to_owned()),
     }
 }

@@ -7,7 +7,7 @@ use o_address::{Address, PeerId, TransportAddr};
 use o_core::{Capability, MethodSpec, NetworkId};
 
 use super::PresetArgs;
-use crate::settings::GateName;
+use crate::{settings::GateName, values};
 
 /// `o serve`.
 #[derive(Debug, Args)]
@@ -119,13 +119,13 @@ pub(crate) struct SettingsArgs {
     )]
     pub(crate) deny: Vec<PeerId>,
     /// Most connections at once [default: 512] [env: O_MAX_CONNECTIONS]
-    #[arg(long, value_name = "N", help_heading = "Limits")]
+    #[arg(long, value_name = "N", help_heading = "Limits", value_parser = values::number::<usize>(1.., 512))]
     pub(crate) max_connections: Option<usize>,
     /// Most programs that run at once [default: 16]
-    #[arg(long, value_name = "N", help_heading = "Limits")]
+    #[arg(long, value_name = "N", help_heading = "Limits", value_parser = values::number::<usize>(1.., 16))]
     pub(crate) max_running: Option<usize>,
     /// Most calls that wait for a program to end; more are answered `busy` [default: 64]
-    #[arg(long, value_name = "N", help_heading = "Limits")]
+    #[arg(long, value_name = "N", help_heading = "Limits", value_parser = values::number::<usize>(.., 64))]
     pub(crate) max_queued: Option<usize>,
 }
 

@@ -114,8 +114,8 @@ impl Answers<'_> {
         }
         let json = as_json(body)?;
         match self.output.is_json() {
-            true => self.output.line(json),
-            false => self.output.line(json_text::pretty(&json)),
+            true => self.output.json_text(&json),
+            false => self.output.json_text(&json_text::pretty(&json)),
         }
     }
 }

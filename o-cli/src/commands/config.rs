@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::config_flag;
+use super::{config_flag, serve};
 use crate::{
     cli::{ConfigCommand, GlobalArgs},
     exit::Failure,
@@ -34,6 +34,8 @@ pub(super) fn run(
         ConfigCommand::Show(args) => {
             let flags = Layer::try_from(&**args)?;
             let settings = Settings::load(config_flag(global), flags, Role::Server)?;
+            // What is shown is what would hold: nothing does where `o serve` would not start.
+            serve::check(&settings)?;
             show(settings::rows(&settings)?, output)
         }
     }

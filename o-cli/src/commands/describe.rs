@@ -14,7 +14,7 @@ use crate::{
     exit::Failure,
     json_text,
     network::{Errand, with_client},
-    output::{Output, Style, Table, visible},
+    output::{Output, Style, Table, in_json, message, one_line},
 };
 
 /// Asks and shows the answer.
@@ -38,7 +38,7 @@ pub(super) async fn run(args: DescribeArgs, context: Context<'_>) -> Result<(), 
     )
     .await?;
     if context.output.is_json() {
-        return context.output.line(json);
+        return context.output.json_text(&json);
     }
     match args.address.is_node() {
         true => show_node(&parse(&json)?, context.output),
@@ -56,7 +56,7 @@ fn parse<T: DeserializeOwned>(json: &str) -> Result<T, Failure> {
 fn show_node(node: &NodeDescription, output: &Output) -> Result<(), Failure> {
     output.line(format_args!("peer id   {}", node.peer))?;
     output.line(format_args!("network   {}", node.network))?;
-    output.line(format_args!("software  {}", visible(&node.software)))?;
+    output.line(format_args!("software  {}", one_line(&node.software)))?;
     if node.agents.is_empty() {
         return output.line("agents    none that it announces");
     }
@@ -70,7 +70,7 @@ fn show_node(node: &NodeDescription, output: &Output) -> Result<(), Failure> {
 fn show_agent(agent: &AgentDescription, output: &Output) -> Result<(), Failure> {
     output.line(output.paint(Style::Green, &agent.address))?;
     if let Some(description) = &agent.description {
-        output.line(visible(description))?;
+        output.line(message(description))?;
     }
     if !agent.capabilities.is_empty() {
         let all: Vec<_> = agent.capabilities.iter().map(|c| c.as_str()).collect();
@@ -87,10 +87,10 @@ fn show_agent(agent: &AgentDescription, output: &Output) -> Result<(), Failure> 
         let schemas = [("takes", &method.params), ("answers", &method.result)];
         for (verb, schema) in schemas {
             if let Some(schema) = schema {
-                let name = visible(&method.name);
+                let name = one_line(&method.name);
                 output.line("")?;
                 output.line(output.paint(Style::Bold, format_args!("{name} {verb}")))?;
-                output.line(visible(&json_text::pretty(schema)))?;
+                output.line(in_json(&json_text::pretty(schema)))?;
             }
         }
     }

@@ -14,7 +14,7 @@ use crate::{
     deadline::Deadline,
     exit::{Exit, Failure},
     network::{Client, Errand, with_client},
-    output::Output,
+    output::{Output, one_line},
 };
 
 /// Pings, and writes each answer as it comes.
@@ -124,7 +124,7 @@ impl Round<'_> {
                 self.output.value(&line)
             }
             false => {
-                let message = crate::output::visible(&failure.message);
+                let message = one_line(&failure.message);
                 self.output
                     .line(format_args!("no answer: seq={seq} {message}"))
             }

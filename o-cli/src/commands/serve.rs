@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use futures::StreamExt;
 use o_address::{Address, TransportAddr};
 use o_core::{Agent, Event, EventStream, Node as _};
-use o_node::{Hosting, Identity, IdentityConfig, KeySource, Node, NodeBuilder};
+use o_node::{Hosting, Identity, IdentityConfig, KeySource, Keypair, Node, NodeBuilder};
 use serde_json::json;
 
 use self::events::Connections;
@@ -30,6 +30,7 @@ use crate::{
 pub(super) async fn run(args: ServeArgs, context: Context<'_>) -> Result<(), Failure> {
     let flags = Layer::try_from(&args.settings)?;
     let settings = Settings::load(context.config.as_deref(), flags, Role::Server)?;
+    check(&settings)?;
     let children = match args.method.is_empty() {
         true => Children::default(),
         false => Children::guarded(),
@@ -54,6 +55,25 @@ pub(super) async fn run(args: ServeArgs, context: Context<'_>) -> Result<(), Fai
         unheard: false,
     };
     server.run(events, &children, &context.interrupt).await
+}
+
+/// Refuses settings that no node can be started with, before anything is opened or made.
+///
+/// # Errors
+/// What is wrong with them.
+pub(super) fn check(settings: &Settings) -> Result<(), Failure> {
+    settings.node.validate()?;
+    settings.node.check_listen()?;
+    gate::gater(settings, None)?;
+    // Whatever the address and the key will be.
+    let keys = Keypair::from_seed("nobody");
+    let address = "o://nobody".parse();
+    let address = address.map_err(|e: o_address::AddressError| Failure::internal(e.to_string()))?;
+    let hosting = hosting(address, settings, Arc::new(echo::agent()));
+    let builder = Node::builder(keys, settings.preset.value).host(hosting);
+    let built = builder.config(settings.node.clone()).build();
+    built.map_err(|error| Failure::usage(error.to_string()))?;
+    Ok(())
 }
 
 /// The programs as methods, or the echo agent.
@@ -95,10 +115,6 @@ fn builder(
     identity: &Identity,
     agent: Arc<dyn Agent>,
 ) -> Result<NodeBuilder, Failure> {
-    let mut hosting = Hosting::new(args.address.clone(), agent);
-    for capability in &settings.capabilities.value {
-        hosting = hosting.capability(capability.clone());
-    }
     let mut config = settings.node.clone();
     if config.bootstrap.is_empty() && args.parent.is_none() {
         config.bootstrap = network::neighbors(settings).unwrap_or_else(|error| {
@@ -112,11 +128,16 @@ fn builder(
     }
     let builder = Node::builder(identity.keypair().clone(), settings.preset.value)
         .config(config)
-        .host(hosting);
+        .host(hosting(args.address.clone(), settings, agent));
     Ok(match gate::gater(settings, parent)? {
         Some(gater) => builder.gater(gater),
         None => builder,
     })
+}
+
+fn hosting(address: Address, settings: &Settings, agent: Arc<dyn Agent>) -> Hosting {
+    let capabilities = settings.capabilities.value.iter().cloned();
+    capabilities.fold(Hosting::new(address, agent), Hosting::capability)
 }
 
 struct Server<'a> {

@@ -7,7 +7,7 @@ use o_address::TransportAddr;
 use super::event::{Event, Role};
 use crate::{
     exit::Failure,
-    output::{Output, Style, visible},
+    output::{Output, Style, one_line},
 };
 
 /// Columns that a sentence may take.
@@ -49,6 +49,7 @@ impl<'a> Show<'a> {
                 elapsed_ms,
                 ..
             } => {
+                let transport = one_line(transport);
                 let text = format!("to {address} over {transport}, up to its greeting");
                 self.step("connect", text, *elapsed_ms)
             }
@@ -72,7 +73,10 @@ impl<'a> Show<'a> {
         let output = self.output;
         output.line(output.paint(
             Style::Bold,
-            format!("Agents that find and call each other, on {path}"),
+            format!(
+                "Agents that find and call each other, on {}",
+                one_line(path)
+            ),
         ))?;
         let text = format!(
             "Four processes, each with a key of its own, over encrypted TCP on 127.0.0.1; network {network}."
@@ -132,7 +136,7 @@ impl<'a> Show<'a> {
             ""
         };
         let place = addresses.first().map(place).unwrap_or_default();
-        let (peer, source) = (peer_id.short(), source.join(", "));
+        let (peer, source) = (peer_id.short(), one_line(&source.join(", ")));
         let peer = self
             .output
             .paint(Style::Dim, format!("({peer} at {place})"));
@@ -145,10 +149,13 @@ impl<'a> Show<'a> {
         let heading = if overall { "All together" } else { document };
         if self.heading.as_deref() != Some(heading) {
             output.line("")?;
-            output.line(format!("  {}", output.paint(Style::Cyan, visible(heading))))?;
+            output.line(format!(
+                "  {}",
+                output.paint(Style::Cyan, one_line(heading))
+            ))?;
             self.heading = Some(heading.to_owned());
         }
-        let sentence = plain(&visible(sentence));
+        let sentence = plain(&one_line(sentence));
         for (index, line) in wrapped(&sentence, WIDTH).into_iter().enumerate() {
             let begin = if index == 0 { "  • " } else { "    " };
             output.line(format!("{begin}{line}"))?;
@@ -156,7 +163,7 @@ impl<'a> Show<'a> {
         match overall {
             true => output.line(format!(
                 "    {}",
-                output.paint(Style::Dim, visible(document))
+                output.paint(Style::Dim, one_line(document))
             )),
             false => Ok(()),
         }
@@ -174,9 +181,9 @@ impl<'a> Show<'a> {
         else {
             return Ok(());
         };
-        let about = query
-            .as_ref()
-            .map_or(String::new(), |query| format!(" about \"{query}\""));
+        let about = query.as_ref().map_or(String::new(), |query| {
+            format!(" about \"{}\"", one_line(query))
+        });
         let bytes = hits.iter().map(|hit| hit.bytes as u64).sum();
         let more = if *truncated { "more than " } else { "" };
         let (files, size, hits) = (count(*files, "file"), size(bytes), hits.len());
@@ -238,15 +245,10 @@ impl<'a> Show<'a> {
         let name = output.paint(Style::Bold, format_args!("{name:<8}"));
         output.line(format!(
             "{tick} {name} {} {}",
-            visible_line(&text.to_string()),
+            text,
             output.paint(Style::Dim, format_args!("· {time}"))
         ))
     }
-}
-
-/// A step's text, whose colors are ours, with the parts of others' on one line.
-fn visible_line(text: &str) -> String {
-    text.replace(['\n', '\r', '\t'], " ")
 }
 
 /// A transport address without its peer.

@@ -1,6 +1,6 @@
 //! Columns of text for people.
 
-use super::visible;
+use super::one_line;
 
 /// Two spaces stand between columns.
 const GAP: &str = "  ";
@@ -21,8 +21,8 @@ impl Table {
 
     /// Adds a row. Control characters, which may come from a peer, are made visible.
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        let one_line = |cell: String| visible(&cell).replace(['\n', '\t'], " ");
-        self.rows.push(cells.into_iter().map(one_line).collect());
+        let cells = cells.into_iter().map(|cell| one_line(&cell));
+        self.rows.push(cells.collect());
     }
 
     /// Whether there is nothing below the head.

@@ -6,10 +6,11 @@ use o_node::Preset;
 
 use super::{
     Gate, Layer,
+    excerpt::{brief, quoted},
     file::{GateName, PresetName},
     layer::{key, peers},
 };
-use crate::exit::Failure;
+use crate::{exit::Failure, values};
 
 /// Reads the variables; one that is empty says nothing.
 ///
@@ -22,7 +23,9 @@ pub(super) fn layer(variable: impl Fn(&str) -> Option<String>) -> Result<Layer, 
         network: one("O_NETWORK", text("O_NETWORK"))?,
         listen: many("O_LISTEN", text("O_LISTEN"))?,
         bootstrap: many("O_BOOTSTRAP", text("O_BOOTSTRAP"))?,
-        unix_plaintext: one("O_UNIX_PLAINTEXT", text("O_UNIX_PLAINTEXT"))?,
+        unix_plaintext: parsed("O_UNIX_PLAINTEXT", text("O_UNIX_PLAINTEXT"), |text| {
+            text.parse().map_err(|_| "write true or false")
+        })?,
         key: key(text("O_KEY").map(Into::into), text("O_SEED"))?,
         gate: one::<GateName>("O_GATE", text("O_GATE"))?.map(Gate::from),
         peers: peers(
@@ -30,21 +33,35 @@ pub(super) fn layer(variable: impl Fn(&str) -> Option<String>) -> Result<Layer, 
             many("O_DENY", text("O_DENY"))?,
         )?,
         capabilities: many("O_CAPABILITIES", text("O_CAPABILITIES"))?,
-        max_connections: one("O_MAX_CONNECTIONS", text("O_MAX_CONNECTIONS"))?,
-        call_timeout: text("O_TIMEOUT")
-            .map(|value| humantime::parse_duration(&value).map_err(|e| wrong("O_TIMEOUT", e)))
-            .transpose()?,
+        max_connections: parsed(
+            "O_MAX_CONNECTIONS",
+            text("O_MAX_CONNECTIONS"),
+            values::number::<usize>(1.., 512),
+        )?,
+        call_timeout: parsed("O_TIMEOUT", text("O_TIMEOUT"), values::time)?,
         ..Layer::default()
     })
 }
 
-fn wrong(name: &str, error: impl Display) -> Failure {
-    Failure::usage(format!("{name}: {error}"))
+fn wrong(name: &str, value: &str, error: impl Display) -> Failure {
+    let (value, error) = (quoted(value), brief(&error.to_string()));
+    Failure::usage(format!("{name}: {value}: {error}"))
 }
 
 fn one<T: FromStr<Err: Display>>(name: &str, text: Option<String>) -> Result<Option<T>, Failure> {
-    text.map(|text| text.trim().parse().map_err(|error| wrong(name, error)))
-        .transpose()
+    parsed(name, text, str::parse)
+}
+
+fn parsed<T, E: Display>(
+    name: &str,
+    text: Option<String>,
+    parse: impl Fn(&str) -> Result<T, E>,
+) -> Result<Option<T>, Failure> {
+    let value = |text: String| {
+        let text = text.trim();
+        parse(text).map_err(|error| wrong(name, text, error))
+    };
+    text.map(value).transpose()
 }
 
 /// Values separated by commas or white space.
@@ -55,7 +72,7 @@ fn many<T: FromStr<Err: Display>>(
     let parse = |text: String| {
         text.split(|c: char| c == ',' || c.is_whitespace())
             .filter(|part| !part.is_empty())
-            .map(|part| part.parse().map_err(|error| wrong(name, error)))
+            .map(|part| part.parse().map_err(|error| wrong(name, part, error)))
             .collect()
     };
     text.map(parse).transpose()

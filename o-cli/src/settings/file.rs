@@ -1,20 +1,32 @@
 //! Settings from the configuration file, in TOML.
 
-use std::{fs, io, path::PathBuf, str::FromStr};
+mod number;
+
+use std::{
+    fmt,
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+    str::{FromStr, Utf8Error},
+};
 
 use clap::ValueEnum;
 use o_address::{PeerId, TransportAddr};
 use o_core::{Capability, NetworkId};
 use o_node::{NodeConfig, Preset};
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
     Gate, Layer,
+    excerpt::{brief, in_place},
     layer::{key, peers},
 };
-use crate::exit::{Failure, chain};
+use crate::exit::Failure;
+
+/// The longest file that is read, in bytes: some 18,000 peers of a list are as long.
+const MAX_FILE: u64 = 1024 * 1024;
 
 /// The configuration file of the program `o`: `$XDG_CONFIG_HOME/o/config.toml`. Everything is
 /// optional. Times are written as in "1m 30s", sizes in bytes.
@@ -53,6 +65,8 @@ struct FileConfig {
     #[schemars(with = "Option<Vec<String>>")]
     capabilities: Option<Vec<Capability>>,
     /// Most connections at once. Default: 512.
+    #[serde(deserialize_with = "number::at_least_one")]
+    #[schemars(with = "Option<usize>")]
     max_connections: Option<usize>,
     /// How long things may take.
     timeouts: Timeouts,
@@ -68,11 +82,11 @@ struct FileConfig {
 #[serde(default, deny_unknown_fields)]
 struct Timeouts {
     /// A call, up to its first answer. Default: 30s.
-    #[serde(deserialize_with = "duration")]
+    #[serde(deserialize_with = "number::time")]
     #[schemars(with = "Option<String>")]
     call: Option<std::time::Duration>,
     /// A search. Default: 5s.
-    #[serde(deserialize_with = "duration")]
+    #[serde(deserialize_with = "number::time")]
     #[schemars(with = "Option<String>")]
     find: Option<std::time::Duration>,
 }
@@ -82,16 +96,24 @@ struct Timeouts {
 #[serde(default, deny_unknown_fields)]
 struct Exec {
     /// Most programs that run at once. Default: 16.
+    #[serde(deserialize_with = "number::at_least_one")]
+    #[schemars(with = "Option<usize>")]
     max_running: Option<usize>,
     /// Most calls that wait for a program to end. Default: 64.
+    #[serde(deserialize_with = "number::count")]
+    #[schemars(with = "Option<usize>")]
     max_queued: Option<usize>,
     /// Time between SIGTERM and SIGKILL. Default: 2s.
-    #[serde(deserialize_with = "duration")]
+    #[serde(deserialize_with = "number::time")]
     #[schemars(with = "Option<String>")]
     kill_after: Option<std::time::Duration>,
     /// Largest JSON value that a program may write, in bytes. Default: 16 MiB.
+    #[serde(deserialize_with = "number::bytes")]
+    #[schemars(with = "Option<usize>")]
     max_value: Option<usize>,
     /// How much of the end of standard error an error carries, in bytes. Default: 3072.
+    #[serde(deserialize_with = "number::bytes")]
+    #[schemars(with = "Option<usize>")]
     stderr_tail: Option<usize>,
 }
 
@@ -161,14 +183,6 @@ impl FromStr for PresetName {
     }
 }
 
-fn duration<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<std::time::Duration>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let parsed = humantime::parse_duration(&text).map_err(serde::de::Error::custom)?;
-    Ok(Some(parsed))
-}
-
 /// Reads the file; one that is not there says nothing, unless somebody named it.
 ///
 /// # Errors
@@ -178,18 +192,57 @@ pub(super) fn read(path: Option<(PathBuf, bool)>) -> Result<(Layer, Value), Fail
     let Some((path, required)) = path else {
         return Ok(nothing());
     };
-    let in_file = |text: String| Failure::usage(text).context(path.display());
-    match fs::read_to_string(&path) {
-        Ok(text) => parse(&text).map_err(|failure| failure.context(path.display())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound && !required => Ok(nothing()),
-        Err(error) => Err(in_file(error.to_string())),
+    let parsed = match text_of(&path) {
+        Ok(text) => parse(&text),
+        Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound && !required => {
+            return Ok(nothing());
+        }
+        Err(error) => Err(Failure::usage(error.to_string())),
+    };
+    parsed.map_err(|failure| failure.context(path.display()))
+}
+
+/// Why a file is no text of ours.
+#[derive(Debug)]
+enum ReadError {
+    Io(io::Error),
+    TooLarge,
+    NotText(Utf8Error),
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => error.fmt(f),
+            Self::TooLarge => write!(f, "over {MAX_FILE} bytes, the most that is read"),
+            Self::NotText(error) => write!(f, "not UTF-8: {error}"),
+        }
     }
+}
+
+/// The text of a file, of which no more is read than it may have.
+fn text_of(path: &Path) -> Result<String, ReadError> {
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(ReadError::Io)?;
+    let most = MAX_FILE.saturating_add(1);
+    file.take(most)
+        .read_to_end(&mut bytes)
+        .map_err(ReadError::Io)?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(ReadError::TooLarge);
+    }
+    String::from_utf8(bytes).map_err(|error| ReadError::NotText(error.utf8_error()))
 }
 
 /// What the text of a file says.
 pub(super) fn parse(text: &str) -> Result<(Layer, Value), Failure> {
-    let config: FileConfig =
-        toml::from_str(text).map_err(|error| Failure::usage(chain(&error).trim_end()))?;
+    let config: FileConfig = toml::from_str(text).map_err(|error| {
+        let place = error.span().map(|span| span.start);
+        Failure::usage(match place {
+            Some(offset) => in_place(text, offset, error.message()),
+            None => brief(error.message()),
+        })
+    })?;
     let layer = Layer {
         preset: config.preset.map(Preset::from),
         network: config.network,

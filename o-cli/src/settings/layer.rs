@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use o_address::{PeerId, TransportAddr};
 use o_core::{Capability, NetworkId};
-use o_node::{KeySource, Preset, Seed};
+use o_node::{KeyError, KeySource, Preset, Seed};
 
 use super::{Gate, Origin, PeerList, Setting, by_preset, pick};
 use crate::{
@@ -54,6 +54,7 @@ pub(super) fn key(
     match (file, seed) {
         (Some(_), Some(_)) => Err(Failure::usage("a key file and a seed: give one of them")),
         (Some(file), None) => Ok(Some(KeySource::File(file))),
+        (None, Some(seed)) if seed.is_empty() => Err(KeyError::EmptySeed.into()),
         (None, Some(seed)) => Ok(Some(KeySource::Seed(Seed::new(seed)))),
         (None, None) => Ok(None),
     }
@@ -137,24 +138,20 @@ pub(crate) struct ExecSettings {
 }
 
 impl ExecSettings {
-    pub(super) fn resolve(layers: &[(Origin, Layer)]) -> Result<Self, Failure> {
+    pub(super) fn resolve(layers: &[(Origin, Layer)]) -> Self {
         let limits = ExecLimits::default();
         macro_rules! setting {
             ($field:ident) => {
                 pick(layers, |layer| layer.$field).unwrap_or(by_preset(limits.$field))
             };
         }
-        let settings = Self {
+        Self {
             max_running: setting!(max_running),
             max_queued: setting!(max_queued),
             kill_after: setting!(kill_after),
             max_value: setting!(max_value),
             stderr_tail: setting!(stderr_tail),
-        };
-        if settings.max_running.value == 0 {
-            return Err(Failure::usage("at least one program must be able to run"));
         }
-        Ok(settings)
     }
 
     /// The values.

@@ -4,7 +4,10 @@ use o_address::TransportAddr;
 use o_node::{NodeConfig, Preset};
 use serde_json::Value;
 
-use super::Origin;
+use super::{
+    Origin,
+    excerpt::{brief, cut},
+};
 use crate::exit::Failure;
 
 /// A preset with every transport that is compiled in, changed by the `[node]` table.
@@ -13,10 +16,42 @@ use crate::exit::Failure;
 /// A field that the node does not have, or a value that it cannot take.
 pub(super) fn base(preset: Preset, table: &Value) -> Result<NodeConfig, Failure> {
     let config = with_transports(NodeConfig::preset(preset), preset);
-    let json = |error: serde_json::Error| Failure::usage(format!("configuration, [node]: {error}"));
-    let mut merged = serde_json::to_value(config).map_err(json)?;
+    let default =
+        serde_json::to_value(config).map_err(|error| Failure::internal(error.to_string()))?;
+    changed(&default, table).map_err(|error| {
+        let mut path = Vec::new();
+        let error = culprit(&default, table, &mut path).unwrap_or(error);
+        let found = path.iter().try_fold(&default, |value, key| value.get(key));
+        let example = match found {
+            Some(value) if !value.is_null() => format!("; for example {value}"),
+            _ => String::new(),
+        };
+        let (field, error) = (cut(&path.join(".")), brief(&error.to_string()));
+        Failure::usage(format!("configuration, node.{field}: {error}{example}"))
+    })
+}
+
+fn changed(default: &Value, table: &Value) -> Result<NodeConfig, serde_json::Error> {
+    let mut merged = default.clone();
     merge(&mut merged, table);
-    serde_json::from_value(merged).map_err(json)
+    serde_json::from_value(merged)
+}
+
+/// Looks for the first field that is wrong by itself: what is wrong with it, and in `path` where it
+/// is.
+fn culprit(default: &Value, table: &Value, path: &mut Vec<String>) -> Option<serde_json::Error> {
+    let known = path.iter().try_fold(default, |value, key| value.get(key))?;
+    for (key, value) in table.as_object().filter(|_| known.is_object())? {
+        path.push(key.clone());
+        let alone = path.iter().rev().fold(value.clone(), |inner, key| {
+            Value::Object([(key.clone(), inner)].into_iter().collect())
+        });
+        if let Err(error) = changed(default, &alone) {
+            return culprit(default, value, path).or(Some(error));
+        }
+        path.pop();
+    }
+    None
 }
 
 /// Any address can be dialed, whatever its transport; QUIC is listened on beside TCP.

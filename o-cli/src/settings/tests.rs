@@ -141,3 +141,92 @@ fn times_and_limits_of_programs_come_from_the_file() {
     assert_eq!(settings.exec.kill_after.value, Duration::from_secs(5));
     assert_eq!(settings.exec.max_queued.value, 64);
 }
+
+fn refused(toml: &str) -> String {
+    let settings = file::parse(toml).and_then(|(file, node)| {
+        Settings::resolve(Layer::default(), Layer::default(), file, node, Role::Server)
+    });
+    let failure = settings.unwrap_err();
+    assert_eq!(failure.exit as u8, 2, "{toml}");
+    failure.message
+}
+
+#[test]
+fn a_bad_value_is_named_with_a_good_one() {
+    let cases = [
+        ("max_connections = 'many'", "\"many\"", "for example 16"),
+        ("max_connections = 0", "`0`", "from 1 up, for example 16"),
+        ("exec.max_running = 0", "`0`", "from 1 up, for example 16"),
+        ("exec.max_queued = -1", "`-1`", "for example 64"),
+        (
+            "exec.max_value = '16 MiB'",
+            "\"16 MiB\"",
+            "for example 65536",
+        ),
+        ("exec.kill_after = 2", "`2`", "for example \"1m 30s\""),
+        (
+            "timeouts.call = 'soon'",
+            "\"soon\"",
+            "for example 500ms, 30s",
+        ),
+        ("timeouts.find = '999y'", "\"999y\"", "at most 365 days"),
+        ("exec.kill_after = '366d'", "\"366d\"", "at most 365 days"),
+        // The node's own fields have their defaults as examples.
+        (
+            "node.node.drain = 'x'",
+            "node.node.drain: invalid value: string \"x\"",
+            "; for example \"5s\"",
+        ),
+        (
+            "network = 'a'\n[node.limits]\nmax_per_peer = 2\nmax_per_ip = '4k'",
+            "node.limits.max_per_ip: invalid type: string \"4k\"",
+            "; for example 256",
+        ),
+    ];
+    for (toml, value, good) in cases {
+        let message = refused(toml);
+        assert!(
+            message.contains(value) && message.contains(good),
+            "{message}"
+        );
+    }
+    let of = |name: &str, value: &str| {
+        let layer = environment::layer(|asked| (asked == name).then(|| value.to_owned()));
+        layer.unwrap_err().message
+    };
+    assert_eq!(
+        of("O_MAX_CONNECTIONS", "x"),
+        "O_MAX_CONNECTIONS: \"x\": write a whole number from 1 up, for example 512"
+    );
+    assert_eq!(
+        of("O_TIMEOUT", "999y"),
+        "O_TIMEOUT: \"999y\": at most 365 days, for example 24h"
+    );
+    assert_eq!(
+        of("O_UNIX_PLAINTEXT", "yes"),
+        "O_UNIX_PLAINTEXT: \"yes\": write true or false"
+    );
+}
+
+#[test]
+fn a_long_value_is_not_repeated() {
+    let long = "x".repeat(900_000);
+    for toml in [
+        format!("network = '{long}'"),
+        format!("{long} = 1"),
+        format!("max_connections = '{long}'"),
+        format!("timeouts.call = '{long}'"),
+        format!("listen = ['/{long}']"),
+        format!("node.{long} = 1"),
+        format!("node.{long}.x = 1"),
+        format!("node.node.drain = '{long}'"),
+        format!("# {long}\n{long}"),
+    ] {
+        let message = refused(&toml);
+        let longest = message.split(|c| c != 'x').map(str::len).max();
+        assert!(longest.is_some_and(|x| x <= 80), "{message}");
+        assert!(message.chars().count() < 1800, "{message}");
+    }
+    let layer = environment::layer(|_| Some(long.clone()));
+    assert!(layer.unwrap_err().message.chars().count() < 300);
+}

@@ -196,3 +196,60 @@ async fn a_limit_is_shown_as_it_holds_everywhere() {
         assert_eq!(shown[name]["value"], 7, "{name}");
     }
 }
+
+#[tokio::test]
+async fn a_file_without_end_is_not_read_to_its_end() {
+    let user = User::new();
+    let show = async |file: &str| user.run(&["config", "show", "--config", file]).await;
+    let limit = "over 1048576 bytes, the most that is read";
+    let endless = show("/dev/zero").await;
+    assert_eq!((endless.code(), &*endless.stdout), (2, ""));
+    assert_eq!(endless.stderr, format!("error: /dev/zero: {limit}\n"));
+    std::fs::write(user.path("long.toml"), "#".repeat(1024 * 1024)).unwrap();
+    assert_eq!(show("long.toml").await.code(), 0);
+    std::fs::write(user.path("long.toml"), "#".repeat(1024 * 1024 + 1)).unwrap();
+    let long = show("long.toml").await;
+    assert_eq!(long.stderr, format!("error: long.toml: {limit}\n"));
+}
+
+#[tokio::test]
+async fn what_cannot_be_served_is_not_shown_as_if_it_held() {
+    let user = User::new();
+    let peer = user.run(&["id", "--seed", "x"]).await.ok();
+    let many: Vec<_> = (0..101).map(|n| format!("do/{n}")).collect();
+    let bootstrap = format!("/ip4/127.0.0.1/tcp/1/p2p/{}", peer.trim());
+    let files = [
+        "node.session.max_body = 0".to_owned(),
+        "node.node.drain = '400days'".to_owned(),
+        "node.pool.max_waiters = 0".to_owned(),
+        "node.transport.connect_timeout = '1ms'".to_owned(),
+        "listen = ['/ip4/127.0.0.1/sctp/1']".to_owned(),
+        "listen = ['/memory/1']".to_owned(),
+        "bootstrap = ['/ip4/127.0.0.1/tcp/1']".to_owned(),
+        format!("bootstrap = {:?}", vec![bootstrap; 65]),
+        format!("capabilities = {many:?}"),
+        "seed = ''".to_owned(),
+        "max_connections = 0".to_owned(),
+    ];
+    let flags = [
+        &["--seed", ""][..],
+        &["--listen", "/ip4/127.0.0.1/udp/1"],
+        &["--bootstrap", "/ip4/127.0.0.1/tcp/1"],
+        &["--max-connections", "0"],
+        &["--capability", &many.join(",")],
+    ];
+    let same = async |what: &str, args: &[&str]| {
+        let show = user.run(&[&["config", "show"], args].concat()).await;
+        let serve = user.run(&[&["serve", "o://a"], args].concat()).await;
+        assert_eq!((show.code(), &*show.stdout), (2, ""), "{what}: {show:?}");
+        assert_eq!(show.stderr, serve.stderr, "{what}");
+        assert_eq!((serve.code(), &*serve.stdout), (2, ""), "{what}");
+    };
+    for text in files {
+        std::fs::write(user.path("bad.toml"), &text).unwrap();
+        same(&text, &["--config", "bad.toml"]).await;
+    }
+    for flags in flags {
+        same(&format!("{flags:?}"), flags).await;
+    }
+}

@@ -1,6 +1,9 @@
 //! The exit status and the error object of each class of failure.
 
+use o_core::{CallError, Node as _};
+use o_node::{Hosting, Keypair, Methods, Node, Preset};
 use rustix::process::Signal;
+use serde_json::Value;
 
 use crate::support::User;
 
@@ -268,4 +271,69 @@ async fn an_error_names_the_peer_also_when_discovery_found_it() {
     call(&["fail"], 7).await;
     call(&["no-such-method"], 7).await;
     call(&["sleep", "--timeout", "2s"], 6).await;
+}
+
+#[tokio::test]
+async fn an_error_never_names_the_node_that_asks() {
+    let user = User::new();
+    let server = user.serve(&["o://a"]).await;
+    // A seed, so that the caller's own name would be known.
+    let call = async |address: &str, more: &[&str], code| {
+        let call = ["call", address, "no-such-method", "--json", "--seed", "me"];
+        user.run(&[&call[..], more].concat()).await.error(code)
+    };
+    // Nothing says which node: not the one that asks.
+    assert_eq!(call("o://~", &[], 2).await["peer"], Value::Null);
+    let pinned = format!("o://~#{}", server.peer_id());
+    assert_eq!(call(&pinned, &[], 7).await["peer"], server.peer_id());
+    let peer = ["--peer", server.at("/tcp/")];
+    assert_eq!(call("o://~", &peer, 7).await["peer"], server.peer_id());
+    let me = user.run(&["id", "--seed", "me"]).await.ok();
+    let me = format!("o://~#{}", me.trim());
+    assert_eq!(call(&me, &[], 7).await["peer"], Value::Null);
+}
+
+/// What can move a cursor, or recolor what comes after it.
+fn is_hostile(text: &str) -> bool {
+    text.contains(|c: char| c.is_control() && c != '\n')
+}
+
+#[tokio::test]
+async fn a_peer_can_neither_steer_a_terminal_nor_write_a_line_of_ours() {
+    const HOSTILE: &str = "\u{1b}[2J\u{1b}]0;owned\u{7}\u{9b}31m\r\u{7f}";
+    let user = User::new();
+    let said = format!("{HOSTILE}\nhint: run me");
+    let methods = Methods::new()
+        .unary("fail", async |_, ()| {
+            Err::<(), _>(CallError::failed(format!("{HOSTILE}\nhint: run me")))
+        })
+        .describe(&*said)
+        .unary("answer", async |_, ()| Ok::<_, CallError>(HOSTILE));
+    let hosting = Hosting::new("o://a".parse().unwrap(), methods).description(&said);
+    let node = Node::builder(Keypair::from_seed("hostile"), Preset::Local)
+        .configure(|config| config.agent = format!("{HOSTILE}/1"))
+        .host(hosting)
+        .start()
+        .await
+        .unwrap();
+    let at = node.listen_addresses().remove(0);
+    let run = async |args: &[&str]| user.run(&[args, &["--peer", at.as_str()]].concat()).await;
+
+    let failed = run(&["call", "o://a", "fail"]).await;
+    assert_eq!(failed.code(), 7, "{failed:?}");
+    assert!(!is_hostile(&failed.stderr), "{failed:?}");
+    assert!(failed.stderr.contains("\n  hint: run me\n"), "{failed:?}");
+    for address in ["o://a", "o://~"] {
+        let described = run(&["describe", address]).await.ok();
+        assert!(described.contains("]0;owned"), "{described:?}");
+        assert!(!is_hostile(&described), "{described:?}");
+        let lines = described.lines();
+        assert_eq!(lines.filter(|line| line.starts_with("hint")).count(), 0);
+    }
+    // A body goes through a pipe as it came, and in JSON nothing is lost.
+    let answered = run(&["call", "o://a", "answer", "--raw"]).await.ok();
+    assert!(answered.contains("\u{9b}31m"), "{answered:?}");
+    let error = run(&["call", "o://a", "fail", "--json"]).await.error(7);
+    assert_eq!(error["message"], said);
+    node.stop().await.unwrap();
 }

@@ -112,3 +112,29 @@ async fn a_search_says_how_long_it_took_only_if_that_ended_it() {
         .error(3);
     assert_eq!(error["message"], "nobody found with no/body");
 }
+
+#[tokio::test]
+async fn nobody_waits_for_longer_than_a_year() {
+    let user = User::new();
+    for args in [
+        &["call", "o://a", "m", "--timeout", "366days"][..],
+        &["find", "a/b", "--timeout", "366days"],
+        &["describe", "o://a", "--timeout", "366days"],
+        &["ping", "o://a", "--timeout", "366days"],
+        &["ping", "o://a", "--interval", "366days"],
+        &["bench", "o://a", "--timeout", "366days"],
+        &["demo", "--timeout", "366days"],
+    ] {
+        let error = user.run(&[args, &["--json"]].concat()).await.error(2);
+        let message = error["message"].as_str().unwrap();
+        let flag = args[args.len() - 2];
+        let expected = format!(
+            "invalid value '366days' for '{flag} <TIME>': at most 365 days, for example 24h"
+        );
+        assert!(message.starts_with(&expected), "{message}");
+    }
+    let mut call = user.command(&["call", "o://a", "m", "--json"]);
+    call.env("O_TIMEOUT", "366days");
+    let message = user.finish(call).await.error(2)["message"].to_string();
+    assert!(message.contains("366days") && message.contains("at most 365 days"));
+}

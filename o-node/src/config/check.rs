@@ -2,20 +2,25 @@
 
 use std::time::Duration;
 
-use o_core::StartError;
+use humantime_serde::re::humantime::format_duration;
+use o_address::TransportAddr;
+use o_core::{ListenError, StartError};
+use o_transport::{can_listen, unsupported_reason};
 
 use super::NodeConfig;
 use crate::memory;
 
 /// Longest name of a program in a HELLO, in bytes; fixed by the wire.
 const MAX_AGENT: usize = 128;
-/// Most bootstrap peers: each is kept connected, and the pool protects at least as many.
+/// Most bootstrap peers: each is kept connected, and the pool protects at least as many. A few are
+/// enough to enter a network of any size, which then knows the others.
 const MAX_BOOTSTRAP: usize = 64;
 /// Longest that one measurement may be allowed to take.
 const MAX_BENCH: Duration = Duration::from_secs(3600);
 /// Longest time that can be set: what is added to a clock must not overflow it.
 const MAX_TIME: Duration = Duration::from_secs(365 * 24 * 3600);
-/// Most places of a queue: they are set aside when the node starts.
+/// Most places of a queue that can be set: they are set aside when the node starts, and a bigger one
+/// would fill the memory before it helped anybody.
 const MAX_QUEUE: usize = 1_000_000;
 
 fn bad<T>(reason: impl Into<String>) -> Result<T, StartError> {
@@ -44,12 +49,36 @@ impl NodeConfig {
         self.check_counts()
     }
 
+    /// Whether a transport of libp2p that is turned on takes each address of `listen`, as far as that
+    /// can be said without opening it. What a custom transport takes is not known here.
+    ///
+    /// # Errors
+    /// [`StartError::Listen`] with the first address that none takes, as a node that starts says it.
+    pub fn check_listen(&self) -> Result<(), StartError> {
+        let taken = |address: &&TransportAddr| can_listen(&self.transport, address);
+        match self.listen.iter().find(|address| !taken(address)) {
+            Some(address) => Err(StartError::Listen {
+                address: address.clone(),
+                source: ListenError::Unsupported {
+                    reason: unsupported_reason(&self.transport, address),
+                },
+            }),
+            None => Ok(()),
+        }
+    }
+
     fn check_lists(&self) -> Result<(), StartError> {
         if self.agent.len() > MAX_AGENT {
-            return bad(format!("`agent` is longer than {MAX_AGENT} bytes"));
+            let bytes = self.agent.len();
+            return bad(format!(
+                "`agent` has {bytes} bytes: it may have at most {MAX_AGENT}"
+            ));
         }
         if self.bootstrap.len() > MAX_BOOTSTRAP {
-            return bad(format!("more than {MAX_BOOTSTRAP} bootstrap peers"));
+            let count = self.bootstrap.len();
+            return bad(format!(
+                "`bootstrap` has {count} peers: it may have at most {MAX_BOOTSTRAP}"
+            ));
         }
         if let Some(peer) = self.bootstrap.iter().find(|peer| peer.peer_id().is_none()) {
             return bad(format!(
@@ -63,7 +92,10 @@ impl NodeConfig {
     fn check_times(&self) -> Result<(), StartError> {
         let node = &self.node;
         if node.record_lifetime < Duration::from_secs(10) {
-            return bad("`record_lifetime` must be at least 10 s");
+            let time = format_duration(node.record_lifetime);
+            return bad(format!(
+                "`record_lifetime` is {time}: it must be at least 10s"
+            ));
         }
         let times = [
             ("call_timeout", node.call_timeout),
@@ -85,7 +117,8 @@ impl NodeConfig {
             return bad("`keep_memory` must be at most 32 MiB");
         }
         if self.bench.max_time > MAX_BENCH {
-            return bad("`max_time` must be at most 1 h");
+            let time = format_duration(self.bench.max_time);
+            return bad(format!("`max_time` is {time}: it must be at most 1h"));
         }
         match times.into_iter().find(|(_, time)| time.is_zero()) {
             Some((field, _)) => bad(format!("`{field}` must not be zero")),
@@ -123,7 +156,10 @@ impl NodeConfig {
         let times = times.into_iter().chain(self.table_times());
         let mut times = times.chain(self.neighbor_times());
         match times.find(|(_, time)| *time > MAX_TIME) {
-            Some((field, _)) => bad(format!("`{field}` must be at most 365 days")),
+            Some((field, time)) => {
+                let days = time.as_secs().div_ceil(24 * 3600);
+                bad(format!("`{field}` is {days} days: it must be at most 365"))
+            }
             None => Ok(()),
         }
     }
@@ -183,7 +219,9 @@ impl NodeConfig {
             ("max_events", node.max_events),
         ];
         match queues.into_iter().find(|(_, places)| *places > MAX_QUEUE) {
-            Some((field, _)) => bad(format!("`{field}` must be at most {MAX_QUEUE}")),
+            Some((field, places)) => bad(format!(
+                "`{field}` is {places}: it must be at most {MAX_QUEUE}"
+            )),
             None => Ok(()),
         }
     }
@@ -227,6 +265,40 @@ mod tests {
         ];
         for (reason, names) in found {
             assert!(reason.starts_with(names), "{reason}");
+        }
+    }
+
+    #[test]
+    fn what_is_over_its_bound_is_told_with_the_bound() {
+        let day = Duration::from_secs(24 * 3600);
+        let found = [
+            (
+                reason(|c| c.node.drain = 400 * day),
+                "`drain` is 400 days: it must be at most 365",
+            ),
+            (
+                reason(|c| c.bench.max_time = day),
+                "`max_time` is 1day: it must be at most 1h",
+            ),
+            (
+                reason(|c| c.node.record_lifetime = Duration::ZERO),
+                "`record_lifetime` is 0s: it must be at least 10s",
+            ),
+            (
+                reason(|c| c.node.max_events = 2_000_000),
+                "`max_events` is 2000000: it must be at most 1000000",
+            ),
+            (
+                reason(|c| c.bootstrap = vec!["/ip4/127.0.0.1/tcp/1".parse().unwrap(); 65]),
+                "`bootstrap` has 65 peers: it may have at most 64",
+            ),
+            (
+                reason(|c| c.agent = "x".repeat(129)),
+                "`agent` has 129 bytes: it may have at most 128",
+            ),
+        ];
+        for (reason, expected) in found {
+            assert_eq!(reason, expected);
         }
     }
 

@@ -33,8 +33,9 @@ pub enum MuxerError {
     Io(#[source] io::Error),
 }
 
-impl From<ConnectionError> for MuxerError {
-    fn from(error: ConnectionError) -> Self {
+impl MuxerError {
+    /// Not `From`, which would put a type of yamux into the public interface.
+    pub(super) fn of(error: ConnectionError) -> Self {
         match error {
             ConnectionError::Io(error) | ConnectionError::Decode(FrameDecodeError::Io(error)) => {
                 match error.downcast::<Refused>() {

@@ -6,7 +6,7 @@ use libp2p::core::{
 };
 
 use super::*;
-use crate::{Security, flatten_error, to_multiaddr};
+use crate::{Security, flatten_error};
 
 fn keys() -> Keypair {
     Keypair::from_seed("stack")
@@ -121,6 +121,48 @@ fn reason_names_what_is_missing() {
     assert!(reason(&config, "/ip4/127.0.0.1/sctp/1").contains("no transport is known"));
     config.memory.enabled = true;
     assert!(reason(&config, "/memory/7").contains("does not take"));
+}
+
+#[cfg(all(feature = "tcp", feature = "quic", feature = "websocket"))]
+#[tokio::test]
+async fn what_can_be_listened_on_is_what_a_transport_takes() {
+    let mut config = TransportConfig::default();
+    let all_off = config.clone();
+    config.tcp.enabled = true;
+    config.quic.enabled = true;
+    config.websocket.enabled = true;
+    config.memory.enabled = true;
+    #[cfg(feature = "dns")]
+    {
+        config.dns.enabled = true;
+    }
+    let mut transport = build_transport(&config, &keys(), Vec::new()).unwrap();
+    for (address, expected) in [
+        ("/ip4/127.0.0.1/tcp/0", true),
+        ("/ip4/127.0.0.1/tcp/0/ws", true),
+        ("/ip4/127.0.0.1/udp/0/quic-v1", true),
+        ("/memory/0", true),
+        ("/ip6/::1/tcp/0", true),
+        ("/ip4/127.0.0.1", false),
+        ("/ip4/127.0.0.1/udp/0", false),
+        ("/ip4/127.0.0.1/udp/0/quic", false),
+        ("/ip4/127.0.0.1/tcp/0/http", false),
+        ("/ip4/127.0.0.1/tcp/99999", false),
+        ("/ip4/300.0.0.1/tcp/0", false),
+        ("/ip4/127.0.0.1/sctp/1", false),
+        ("/dns4/localhost/tcp/0", false),
+        ("/unix/tmp/nowhere.sock", false),
+    ] {
+        let listened = to_multiaddr(&addr(address)).is_ok_and(|multiaddr| {
+            let id = ListenerId::next();
+            let listened = transport.listen_on(id, multiaddr);
+            transport.remove_listener(id);
+            !matches!(listened, Err(TransportError::MultiaddrNotSupported(_)))
+        });
+        assert_eq!(listened, expected, "{address}");
+        assert_eq!(can_listen(&config, &addr(address)), expected, "{address}");
+        assert!(!can_listen(&all_off, &addr(address)), "{address}");
+    }
 }
 
 #[cfg(feature = "tcp")]

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::{Policy, REGISTRY, check, licence, list, parse, reached, repeated};
-use crate::workspace;
+use super::{Policy, REGISTRY, WORKSPACES, check, licence, list, parse, reached, repeated};
+use crate::{tree::Tree, workspace};
 
 const POLICY: &str = "[graph]\nall-features = true\n\n[licenses]\n# Known.\nallow = [\n    \"MIT\",\n    \"Apache-2.0\",\n    \"ISC\",\n]\n\n\
     [bans]\nmultiple-versions = \"warn\"\ndeny = [\n    { name = \"openssl\", reason = \"a second TLS\" },\n    \"native-tls\",\n]\n";
@@ -122,4 +122,16 @@ fn the_tree_names_what_is_reached() {
             ("serde_derive", "1.0.0")
         ]
     );
+}
+
+#[test]
+fn every_lock_file_is_looked_at() {
+    let tree = Tree::load(&workspace::shell().unwrap()).unwrap();
+    let files = tree.files.iter().map(|file| file.path.as_str());
+    let beside = files.filter_map(|file| file.strip_suffix("Cargo.lock"));
+    let mut manifests: Vec<_> = beside.map(|at| format!("{at}Cargo.toml")).collect();
+    manifests.sort_unstable();
+    let mut looked_at = WORKSPACES;
+    looked_at.sort_unstable();
+    assert_eq!(manifests, looked_at);
 }

@@ -80,7 +80,7 @@ pub fn behaviour(peer: PeerId, network: &NetworkId, config: &DhtConfig) -> Behav
     }
     Behaviour {
         kad,
-        farewells: Farewells::new(peer),
+        farewells: Farewells::new(peer, config.max_withdraw_dials),
         allow_private: config.allow_private,
         max_addresses: config.max_addresses,
     }

@@ -57,6 +57,9 @@ pub struct DhtConfig {
     pub max_announced_keys: usize,
     /// Most announcements under way at once; the others wait their turn. Default 8.
     pub max_publishes: usize,
+    /// Most peers that are dialed at once to take an announcement back; the others, and with zero all
+    /// that are not connected, forget it when it expires. Default 32.
+    pub max_withdraw_dials: usize,
     /// Most announcements of others that are kept, over all keys. One takes at most 2 KiB, 0.3 KiB
     /// usually. Default 32,768.
     pub max_stored: usize,
@@ -92,6 +95,7 @@ impl Default for DhtConfig {
             max_announcements: 256,
             max_announced_keys: 4096,
             max_publishes: 8,
+            max_withdraw_dials: 32,
             max_stored: 32_768,
             max_stored_per_key: 256,
             max_stored_per_peer: 1024,

@@ -21,10 +21,10 @@ type ToHandler = THandlerInEvent<kad::Behaviour<ProviderStore>>;
 type FromHandler = THandlerOutEvent<kad::Behaviour<ProviderStore>>;
 pub(super) type Outgoing = ToSwarm<kad::Event, ToHandler>;
 
-/// Most peers that are remembered for a key: those of the last announcement and as many before.
+/// Most peers that are remembered for a key: those of the last announcement and as many before. How
+/// many an announcement goes to is Kademlia's k, which is the same for the whole network: nobody needs
+/// another bound.
 const MAX_TOLD: usize = 2 * K_VALUE.get();
-/// Most peers that are dialed at once to take something back; the others forget it by themselves.
-const MAX_DIALS: usize = 32;
 
 /// The address that takes an announcement back: nothing but the provider itself, which leads
 /// nowhere. No address at all would not do, since a node that knows none of its own has none to
@@ -58,6 +58,8 @@ impl Drop for Waiter {
 /// past Kademlia's queries, which would begin with a search.
 pub(super) struct Farewells {
     local: PeerId,
+    /// Most peers that are dialed at once.
+    max_dials: usize,
     told: HashMap<RecordKey, Told>,
     connected: HashSet<PeerId>,
     /// For peers that are being dialed.
@@ -83,9 +85,10 @@ struct Farewell {
 }
 
 impl Farewells {
-    pub(super) fn new(local: PeerId) -> Self {
+    pub(super) fn new(local: PeerId, max_dials: usize) -> Self {
         Self {
             local,
+            max_dials,
             told: HashMap::new(),
             connected: HashSet::new(),
             owed: HashMap::new(),
@@ -114,7 +117,7 @@ impl Farewells {
                 self.send(peer, farewell);
             } else if let Some(owed) = self.owed.get_mut(&peer) {
                 owed.push(farewell);
-            } else if self.owed.len() < MAX_DIALS {
+            } else if self.owed.len() < self.max_dials {
                 self.owed.insert(peer, vec![farewell]);
                 self.dial(peer);
             }
@@ -223,5 +226,31 @@ impl Farewells {
             });
         }
         self.sent.insert((peer_id, query), waiter);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use libp2p::kad::store::MemoryStore;
+
+    use super::*;
+
+    #[test]
+    fn no_more_peers_are_dialed_at_once_than_configured() {
+        let local = PeerId::random();
+        for (max_dials, expected) in [(0, 0), (2, 2), (9, 3)] {
+            let mut farewells = Farewells::new(local, max_dials);
+            let key = RecordKey::new(&"key");
+            let mut kad = kad::Behaviour::new(local, MemoryStore::new(local));
+            let told = Told {
+                query: kad.get_closest_peers(local),
+                peers: (0..3).map(|_| PeerId::random()).collect(),
+            };
+            farewells.told.insert(key.clone(), told);
+            farewells.withdraw(&key, &Arc::default());
+            let outgoing = std::iter::from_fn(|| farewells.next());
+            let dials = outgoing.filter(|event| matches!(event, ToSwarm::Dial { .. }));
+            assert_eq!(dials.count(), expected);
+        }
     }
 }
