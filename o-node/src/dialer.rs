@@ -1,5 +1,7 @@
 //! How the pool gets its connections: custom transports first, then the Swarm.
 
+mod turns;
+
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
@@ -176,6 +178,8 @@ pub(crate) struct NodeDialer {
     pub(crate) outside: Arc<Outside>,
     /// The longest time for a dial, up to the other side's HELLO.
     pub(crate) timeout: Duration,
+    /// How long addresses of one rank are dialed before others are, too.
+    pub(crate) stagger: Duration,
     /// Known from the start, each with its peer id.
     pub(crate) bootstrap: Arc<[TransportAddr]>,
 }
@@ -193,8 +197,8 @@ impl NodeDialer {
     pub(crate) async fn dial_anybody(&self, address: TransportAddr) -> Result<Link, DialError> {
         let reason = format!("{address}: no answer within {:?}", self.timeout);
         let dial = async {
-            self.greeted(self.swarm.dial(None, vec![address]).await?)
-                .await
+            let only = self.swarm.dial(None, vec![address], false).await?;
+            self.greeted(only).await
         };
         let timed_out = DialError::FailedAt { reason };
         tokio::time::timeout(self.timeout, dial)
@@ -255,10 +259,25 @@ impl NodeDialer {
         match (failed, swarm.is_empty()) {
             (Some(error), true) => Err(error),
             _ => {
-                self.greeted(self.swarm.dial(Some(peer), swarm).await?)
-                    .await
+                let fresh = self.dial_in_turns(peer, swarm).await?;
+                self.greeted(fresh).await
             }
         }
+    }
+
+    async fn dial_in_turns(
+        &self,
+        peer: PeerId,
+        addresses: Vec<TransportAddr>,
+    ) -> Result<Fresh, DialError> {
+        let mut turns = turns::turns(addresses);
+        if turns.is_empty() {
+            // The table may know some.
+            turns.push(Vec::new());
+        }
+        let dial = |addresses, last| self.swarm.dial(Some(peer), addresses, last);
+        let dialed = turns::take(turns, self.stagger, dial).await;
+        dialed.map_err(|failed| turns::sum_up(failed).unwrap_or(DialError::NoAddresses { peer }))
     }
 }
 

@@ -165,14 +165,16 @@ impl SwarmTask {
                 // As the behaviours name them: the Swarm would dial the two forms of one address both,
                 // and adds the peer's id by itself.
                 let bare = addresses.map(|address| without_peer(address, &peer));
-                DialOpts::peer_id(peer)
+                let opts = DialOpts::peer_id(peer)
                     .condition(libp2p::swarm::dial_opts::PeerCondition::Always)
                     // From the port that we listen on, two nodes that dial each other at once would open
                     // one TCP connection from both ends, on which each waits for the other's handshake.
                     .allocate_new_port()
-                    .addresses(bare.collect())
-                    .extend_addresses_through_behaviour()
-                    .build()
+                    .addresses(bare.collect());
+                match dial.known {
+                    true => opts.extend_addresses_through_behaviour().build(),
+                    false => opts.build(),
+                }
             }
             None => {
                 let mut addresses = addresses;

@@ -132,6 +132,7 @@ impl NodeConfig {
             ("call_timeout", node.call_timeout),
             ("quick_step", node.quick_step),
             ("identify_delay", node.identify_delay),
+            ("dial_stagger", node.dial_stagger),
             ("deadline_check", node.deadline_check),
             ("dial_timeout", node.dial_timeout),
             ("start_timeout", node.start_timeout),

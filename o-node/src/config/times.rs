@@ -19,6 +19,11 @@ pub struct Times {
     /// How long a dial may take in all, up to the other side's HELLO. Default 15 s.
     #[serde(with = "humantime_serde")]
     pub dial_timeout: Duration,
+    /// How long the nearest addresses of a peer are dialed before those that cost more are dialed beside
+    /// them: this machine's before others, TCP before other transports, a relay last. Where the nearest
+    /// ones fail, the others do not wait. Zero: all at once. Default 250 ms (RFC 8305, section 8).
+    #[serde(with = "humantime_serde")]
+    pub dial_stagger: Duration,
     /// How long `start` waits for its listeners. Default 10 s.
     #[serde(with = "humantime_serde")]
     pub start_timeout: Duration,
@@ -110,6 +115,7 @@ impl Default for Times {
             quick_step: Duration::from_micros(10),
             deadline_check: Duration::from_millis(250),
             dial_timeout: Duration::from_secs(15),
+            dial_stagger: Duration::from_millis(250),
             start_timeout: Duration::from_secs(10),
             drain: Duration::from_secs(5),
             record_lifetime: Duration::from_secs(3600),

@@ -96,6 +96,7 @@ impl Running {
             swarm: swarm.clone(),
             outside: outside.clone(),
             timeout: config.node.dial_timeout,
+            stagger: config.node.dial_stagger,
             bootstrap: config.bootstrap.as_slice().into(),
         };
         let pool = compose::pool(config, &dialer, &tasks)?;

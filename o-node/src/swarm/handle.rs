@@ -25,6 +25,8 @@ pub(crate) struct DialCommand {
     /// Whom; `None` dials the one address and takes whoever answers.
     pub(crate) peer: Option<PeerId>,
     pub(crate) addresses: Vec<TransportAddr>,
+    /// Whether the addresses that the routing table has are dialed, too.
+    pub(crate) known: bool,
     pub(crate) reply: oneshot::Sender<Opened>,
 }
 
@@ -52,11 +54,18 @@ impl SwarmHandle {
         (Self(sender), receiver)
     }
 
-    pub(crate) async fn dial(&self, peer: Option<PeerId>, addresses: Vec<TransportAddr>) -> Opened {
+    /// Dials all addresses at once, and with `known` those that the routing table has of the peer.
+    pub(crate) async fn dial(
+        &self,
+        peer: Option<PeerId>,
+        addresses: Vec<TransportAddr>,
+        known: bool,
+    ) -> Opened {
         let (reply, answer) = oneshot::channel();
         let command = Command::Dial(DialCommand {
             peer,
             addresses,
+            known,
             reply,
         });
         self.0

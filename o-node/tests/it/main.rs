@@ -42,4 +42,5 @@ mod starved;
 mod storm;
 mod support;
 mod tally;
+mod turns;
 mod worker;
