@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use o_address::{PeerId, TransportAddr};
-use o_core::{ConnectError, DialError, Event, NextHop};
+use o_core::{ConnectError, Event, NextHop};
 use o_node::{Keypair, Node, NodeConfig};
 
 use crate::support::{Watch, address, quiet, soon, start, stop};
