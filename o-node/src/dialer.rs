@@ -197,7 +197,7 @@ impl NodeDialer {
     pub(crate) async fn dial_anybody(&self, address: TransportAddr) -> Result<Link, DialError> {
         let reason = format!("{address}: no answer within {:?}", self.timeout);
         let dial = async {
-            let only = self.swarm.dial(None, vec![address], false).await?;
+            let only = self.swarm.dial(None, vec![address], None).await?;
             self.greeted(only).await
         };
         let timed_out = DialError::FailedAt { reason };
@@ -270,12 +270,14 @@ impl NodeDialer {
         peer: PeerId,
         addresses: Vec<TransportAddr>,
     ) -> Result<Fresh, DialError> {
-        let mut turns = turns::turns(addresses);
-        if turns.is_empty() {
-            // The table may know some.
-            turns.push(Vec::new());
-        }
-        let dial = |addresses, last| self.swarm.dial(Some(peer), addresses, last);
+        let turns = turns::turns(addresses, self.stagger);
+        let mut begun = Vec::new();
+        let dial = |addresses: Vec<_>, last: bool| {
+            begun.extend_from_slice(&addresses);
+            // What the table knows comes last, and may be all there is.
+            let known_but = last.then(|| std::mem::take(&mut begun));
+            self.swarm.dial(Some(peer), addresses, known_but)
+        };
         let dialed = turns::take(turns, self.stagger, dial).await;
         dialed.map_err(|failed| turns::sum_up(failed).unwrap_or(DialError::NoAddresses { peer }))
     }

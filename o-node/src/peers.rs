@@ -132,6 +132,19 @@ impl Peers {
         alive.any(|link| worth(&link.remote) >= worth(address))
     }
 
+    /// Whether this node has dialed another live connection to the same peer, and one that is no worse.
+    ///
+    /// One that the peer dialed does not count: where both dial at once and each closed its own, none
+    /// would be left.
+    pub(crate) fn has_dialed_as_good(&self, link: &Link) -> bool {
+        let tables = self.lock();
+        let links = tables.by_peer.get(&link.peer).into_iter().flatten();
+        let mut others = links.filter(|other| other.id() != link.id() && other.is_alive());
+        others.any(|other| {
+            other.direction == Direction::Outbound && worth(&other.remote) >= worth(&link.remote)
+        })
+    }
+
     /// Peers that were reached or found lately, and where, the latest first.
     pub(crate) fn met(&self) -> Vec<(PeerId, Vec<TransportAddr>)> {
         self.lock().met.iter().cloned().collect()

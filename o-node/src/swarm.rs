@@ -25,6 +25,7 @@ use libp2p::{
     multiaddr::Protocol,
     swarm::{SwarmEvent, dial_opts::DialOpts},
 };
+use o_address::TransportAddr;
 use o_core::{DenyReason, Direction, Event, Events};
 use o_pool::Pool;
 use o_transport::{PlaintextPeers, from_multiaddr, from_peer_id, to_multiaddr, to_peer_id};
@@ -155,8 +156,6 @@ impl SwarmTask {
     }
 
     fn dial(&mut self, dial: DialCommand) {
-        let addresses = dial.addresses.iter();
-        let addresses = addresses.filter_map(|address| to_multiaddr(address).ok());
         let opts = match dial.peer {
             Some(peer) => {
                 let Ok(peer) = to_peer_id(&peer) else {
@@ -164,21 +163,23 @@ impl SwarmTask {
                 };
                 // As the behaviours name them: the Swarm would dial the two forms of one address both,
                 // and adds the peer's id by itself.
-                let bare = addresses.map(|address| without_peer(address, &peer));
-                let opts = DialOpts::peer_id(peer)
+                let bare = |address| without_peer(address, &peer);
+                let mut addresses: Vec<_> = multiaddrs(&dial.addresses).map(bare).collect();
+                if let Some(dialed) = &dial.known_but {
+                    let dialed: Vec<_> = multiaddrs(dialed).map(bare).collect();
+                    let known = self.parts.known(peer).into_iter().map(bare);
+                    addresses.extend(known.filter(|address| !dialed.contains(address)));
+                }
+                DialOpts::peer_id(peer)
                     .condition(libp2p::swarm::dial_opts::PeerCondition::Always)
                     // From the port that we listen on, two nodes that dial each other at once would open
                     // one TCP connection from both ends, on which each waits for the other's handshake.
                     .allocate_new_port()
-                    .addresses(bare.collect());
-                match dial.known {
-                    true => opts.extend_addresses_through_behaviour().build(),
-                    false => opts.build(),
-                }
+                    .addresses(addresses)
+                    .build()
             }
             None => {
-                let mut addresses = addresses;
-                let Some(address) = addresses.next() else {
+                let Some(address) = multiaddrs(&dial.addresses).next() else {
                     let named: Vec<_> = dial.addresses.iter().map(ToString::to_string).collect();
                     let reason = format!("{}: not an address that can be dialed", named.join(", "));
                     return dial.fail(o_core::DialError::FailedAt { reason });
@@ -316,8 +317,9 @@ impl SwarmTask {
                     direction,
                     plaintext,
                 });
-                // Nobody waits for it: it was dialed by the other side, or by discovery.
-                if let Some(link) = self.dials.opened(connection, link)
+                // Nobody waits for it: it was dialed by the other side, by discovery, or for who has gone.
+                let late = |link: &Link| self.peers.has_dialed_as_good(link);
+                if let Some(link) = self.dials.opened(connection, link, late)
                     && self.pool.adopt(peer, link, direction).is_err()
                 {
                     tracing::debug!(%peer, "the pool takes no more connections");
@@ -358,6 +360,12 @@ impl Drop for SwarmTask {
     fn drop(&mut self) {
         self.listens.close(&mut self.parts.swarm);
     }
+}
+
+/// Those that libp2p can read.
+fn multiaddrs(addresses: &[TransportAddr]) -> impl Iterator<Item = Multiaddr> {
+    let each = addresses.iter();
+    each.filter_map(|address| to_multiaddr(address).ok())
 }
 
 /// An address without this peer's id at its end.

@@ -7,9 +7,16 @@ use o_address::TransportAddr;
 use o_core::DialError;
 use o_transport::rank;
 
-/// The addresses of one peer in the order in which they are dialed: those of one rank at once.
-pub(super) fn turns(mut addresses: Vec<TransportAddr>) -> Vec<Vec<TransportAddr>> {
+/// The addresses of one peer in the order in which they are dialed: those of one rank at once, and
+/// without a `stagger` all of them. There is always a turn, which may be empty.
+pub(super) fn turns(
+    mut addresses: Vec<TransportAddr>,
+    stagger: Duration,
+) -> Vec<Vec<TransportAddr>> {
     addresses.sort_by_key(rank);
+    if addresses.is_empty() || stagger.is_zero() {
+        return vec![addresses];
+    }
     let alike = addresses.chunk_by(|one, other| rank(one) == rank(other));
     alike.map(<[_]>::to_vec).collect()
 }
@@ -89,9 +96,13 @@ mod tests {
     const FAR_TOO: &str = "/ip6/2001:db8::1/tcp/1";
     const QUIC: &str = "/ip4/192.0.2.1/udp/1/quic-v1";
 
-    fn all() -> Vec<Vec<TransportAddr>> {
+    fn given() -> Vec<TransportAddr> {
         let given = [QUIC, FAR, HERE, FAR_TOO, SOCKET];
-        turns(given.map(|text| text.parse().unwrap()).into())
+        given.map(|text| text.parse().unwrap()).into()
+    }
+
+    fn all() -> Vec<Vec<TransportAddr>> {
+        turns(given(), STAGGER)
     }
 
     fn peer() -> PeerId {
@@ -118,6 +129,13 @@ mod tests {
             texts,
             [vec![SOCKET], vec![HERE], vec![FAR, FAR_TOO], vec![QUIC]]
         );
+    }
+
+    #[test]
+    fn without_a_stagger_all_are_one_turn_and_no_address_is_a_turn_too() {
+        let [at_once] = turns(given(), Duration::ZERO).try_into().unwrap();
+        assert_eq!(at_once.len(), given().len());
+        assert_eq!(turns(Vec::new(), STAGGER), [Vec::new()]);
     }
 
     /// Takes all turns, of which those that `answer` says something of end so after their time, and others

@@ -5,8 +5,10 @@ use std::sync::Arc;
 #[cfg(any(feature = "kad", feature = "mdns"))]
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::{
-    Swarm, identify, ping,
-    swarm::{Config, NetworkBehaviour},
+    Multiaddr, PeerId, Swarm,
+    core::Endpoint,
+    identify, ping,
+    swarm::{Config, ConnectionId, NetworkBehaviour},
 };
 use o_core::{Discovery, StartError};
 use o_transport::{BoxedTransport, Keypair, PlaintextPeers};
@@ -95,6 +97,25 @@ impl Parts {
         self.on_dht_identify(peer_id, &info.protocols, &info.listen_addrs, now);
         #[cfg(not(feature = "kad"))]
         let _ = now;
+    }
+
+    /// Where `peer` is known to be: from identify on earlier connections, the routing table and mDNS.
+    ///
+    /// They are asked in the Swarm's words, but not by the Swarm, which would dial once more what has been
+    /// dialed already. The connection's id is not looked at, and no connection comes of it.
+    pub(super) fn known(&mut self, peer: PeerId) -> Vec<Multiaddr> {
+        fn ask(source: &mut impl NetworkBehaviour, peer: PeerId) -> Vec<Multiaddr> {
+            let (nobody, role) = (ConnectionId::new_unchecked(0), Endpoint::Dialer);
+            let known = source.handle_pending_outbound_connection(nobody, Some(peer), &[], role);
+            known.unwrap_or_default()
+        }
+        let sources = self.swarm.behaviour_mut();
+        let known = ask(&mut sources.identify, peer).into_iter();
+        #[cfg(feature = "kad")]
+        let known = known.chain(ask(&mut sources.dht, peer));
+        #[cfg(feature = "mdns")]
+        let known = known.chain(ask(&mut sources.mdns, peer));
+        known.collect()
     }
 
     /// Who is in the routing table, if there is one.

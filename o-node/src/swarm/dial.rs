@@ -19,15 +19,23 @@ impl Dials {
         self.0.insert(connection, dial);
     }
 
-    /// Hands the link to who waits for it; gives it back if nobody does.
-    pub(super) fn opened(&mut self, connection: ConnectionId, link: Link) -> Option<Link> {
-        match self.0.remove(&connection) {
-            Some(dial) => {
-                let unsent = dial.reply.send(Ok(Fresh::new(link))).err();
-                unsent.and_then(Result::ok).map(Fresh::keep)
-            }
-            None => Some(link),
+    /// Hands the link to who waits for it; gives it back if nobody does. One that nobody waits for any
+    /// longer is closed if it comes `late`: another address of the peer was faster.
+    pub(super) fn opened(
+        &mut self,
+        connection: ConnectionId,
+        link: Link,
+        late: impl FnOnce(&Link) -> bool,
+    ) -> Option<Link> {
+        let Some(dial) = self.0.remove(&connection) else {
+            return Some(link);
+        };
+        // What cannot be sent comes back, and closes when it is dropped.
+        let fresh = dial.reply.send(Ok(Fresh::new(link))).err()?.ok()?;
+        if late(fresh.link()) {
+            return None;
         }
+        Some(fresh.keep())
     }
 
     /// The connection is gone before a call session began on it.

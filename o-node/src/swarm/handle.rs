@@ -25,8 +25,9 @@ pub(crate) struct DialCommand {
     /// Whom; `None` dials the one address and takes whoever answers.
     pub(crate) peer: Option<PeerId>,
     pub(crate) addresses: Vec<TransportAddr>,
-    /// Whether the addresses that the routing table has are dialed, too.
-    pub(crate) known: bool,
+    /// Whether what the sources of discovery know of the peer is dialed, too: all but these addresses,
+    /// which have been dialed already.
+    pub(crate) known_but: Option<Vec<TransportAddr>>,
     pub(crate) reply: oneshot::Sender<Opened>,
 }
 
@@ -54,18 +55,19 @@ impl SwarmHandle {
         (Self(sender), receiver)
     }
 
-    /// Dials all addresses at once, and with `known` those that the routing table has of the peer.
+    /// Dials all addresses at once, and with `known_but` those, too, that the sources of discovery know
+    /// and that are not among these.
     pub(crate) async fn dial(
         &self,
         peer: Option<PeerId>,
         addresses: Vec<TransportAddr>,
-        known: bool,
+        known_but: Option<Vec<TransportAddr>>,
     ) -> Opened {
         let (reply, answer) = oneshot::channel();
         let command = Command::Dial(DialCommand {
             peer,
             addresses,
-            known,
+            known_but,
             reply,
         });
         self.0
