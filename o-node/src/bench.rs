@@ -147,7 +147,7 @@ impl Load {
         self
     }
 
-    /// Begins no call after this time; at most [`MAX_DURATION`](Self::MAX_DURATION).
+    /// Begins no call after this time, except the first one; at most [`MAX_DURATION`](Self::MAX_DURATION).
     #[must_use]
     pub fn duration(mut self, duration: Duration) -> Self {
         self.duration = duration;
@@ -218,13 +218,17 @@ impl Bench {
     /// samples.
     pub async fn run(&self, load: &Load, samples: &mut Samples) -> Result<(), BenchError> {
         load.check()?;
+        // Before the time begins: to clear a long one takes some, too.
+        let body = Bytes::from(vec![0; Self::body_size(load)?]);
         samples.begin();
         let until = Instant::now() + load.duration;
-        let body = Bytes::from(vec![0; Self::body_size(load)?]);
         let mut running = FuturesUnordered::new();
         let mut left = load.calls;
         loop {
-            while running.len() < load.in_flight && left > 0 && Instant::now() < until {
+            while running.len() < load.in_flight
+                && left > 0
+                && (left == load.calls || Instant::now() < until)
+            {
                 left -= 1;
                 running.push(self.one(load, body.clone(), until));
             }

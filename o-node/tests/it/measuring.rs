@@ -111,6 +111,11 @@ async fn every_load_moves_what_it_says() {
     // The largest body that a session takes by default.
     let large = once(&bench, Load::echo(16 * 1024 * 1024)).await.unwrap();
     assert_eq!(large.bytes(), 16 * 1024 * 1024);
+    // Whoever measures gets a figure, however short the time is.
+    let mut shortest = Samples::new();
+    let load = Load::echo(1).duration(Duration::ZERO);
+    soon(bench.run(&load, &mut shortest)).await.unwrap();
+    assert_eq!(shortest.count(), 1);
     // An upload ends with its time; what was sent until then is counted.
     let load = Load::upload(u64::MAX).calls(1);
     let load = load.duration(Duration::from_millis(50));
