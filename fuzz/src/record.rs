@@ -172,18 +172,15 @@ fn only_just_too_large(payload: &Bytes, error: &RecordError) {
 pub fn seeds() -> Vec<Seed> {
     let key = Trusting::new();
     let record = good(&key);
-    let stone = Tombstone {
-        address: record.address.clone(),
-        peer: record.peer,
-        sequence: record.sequence,
-        capabilities: record.capabilities.clone(),
-        times: record.times,
-        network: record.network.clone(),
-    };
+    let stone = Tombstone::of(&record, record.times);
     let bare = Record {
         addresses: Vec::new(),
         capabilities: Vec::new(),
         methods: Vec::new(),
+        specialisations: Vec::new(),
+        labels: Vec::new(),
+        description: "".into(),
+        chain: Vec::new(),
         ..record.clone()
     };
     let records = [("record", &record), ("bare", &bare)].map(|(name, record)| {
@@ -224,23 +221,28 @@ fn good(key: &Trusting) -> Record {
         "o://company/sales".parse(),
         "/ip4/127.0.0.1/tcp/4001".parse(),
         "text/echo".parse(),
+        "echo/loud".parse(),
+        "lang=de".parse(),
     );
-    let (Ok(address), Ok(place), Ok(capability)) = parts else {
+    let (Ok(address), Ok(place), Ok(capability), Ok(loud), Ok(label)) = parts else {
         panic!("good texts");
     };
+    let times = RecordTimes::starting(made(), Duration::from_secs(3600));
     Record {
-        address,
-        peer: key.peer,
         addresses: vec![place],
         capabilities: vec![capability],
         methods: vec![MethodDigest {
             name: "echo".into(),
             shape: Shape::Server,
             hash: SchemaHash([0xab; 32]),
+            description: "Says it again.".into(),
         }],
+        specialisations: vec![loud],
+        labels: vec![label],
+        description: "Echoes.".into(),
+        chain: vec![Bytes::from_static(&[1, 2])],
         sequence: 300,
-        times: RecordTimes::starting(made(), Duration::from_secs(3600)),
-        network: NetworkId::default(),
+        ..Record::new(address, key.peer, NetworkId::default(), times)
     }
 }
 

@@ -4,19 +4,9 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
-use o_address::{Address, PeerId, TransportAddr};
+use o_address::{PeerId, TransportAddr};
 
-use crate::{BoxError, Capability, SignedRecord, SignedTombstone};
-
-/// What is looked for.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Query {
-    /// Who answers to this name.
-    Name(Address),
-    /// Who announces this capability.
-    Capability(Capability),
-}
+use crate::{BoxError, Match, Query, SignedRecord, SignedTombstone};
 
 /// Which source told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,6 +24,12 @@ pub enum Source {
     Mdns,
     /// The distributed hash table.
     Dht,
+    /// Announcements that nodes pass on to each other.
+    Gossip,
+    /// The registry of the hierarchy.
+    Registry,
+    /// The hierarchy itself: a parent about its children, a child about its parents.
+    Hierarchy,
     /// A directory in memory, for tests and custom sources.
     Memory,
 }
@@ -48,6 +44,9 @@ impl Source {
             Self::Connected => "connected",
             Self::Mdns => "mdns",
             Self::Dht => "dht",
+            Self::Gossip => "gossip",
+            Self::Registry => "registry",
+            Self::Hierarchy => "hierarchy",
             Self::Memory => "memory",
         }
     }
@@ -74,6 +73,8 @@ pub struct Provider {
     pub confirmed: bool,
     /// Age of the newest information.
     pub age: Duration,
+    /// How well it matches and why, where the source or the asked peer's record tells.
+    pub matched: Option<Match>,
 }
 
 impl Provider {
@@ -86,6 +87,7 @@ impl Provider {
             sources: vec![source],
             confirmed: false,
             age: Duration::ZERO,
+            matched: None,
         }
     }
 }
@@ -117,7 +119,7 @@ pub trait Discovery: fmt::Debug + Send + Sync + 'static {
 
     /// Providers, as they are found. The same peer comes again for one name only when something new
     /// was learned about it, which then replaces what came before. Ends when the source has nothing
-    /// more to tell.
+    /// more to tell, or cannot answer such a query.
     fn find(&self, query: Query) -> ProviderStream;
 }
 

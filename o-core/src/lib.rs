@@ -14,15 +14,18 @@ mod call;
 mod caller;
 mod capability;
 mod connector;
+mod delegation;
 mod discovery;
 mod error;
 mod events;
 mod gating;
 mod identity;
+mod label;
 mod lifecycle;
 mod method;
 mod network;
 mod node;
+mod query;
 mod record;
 mod resolver;
 mod transport;
@@ -34,16 +37,22 @@ pub use crate::{
     caller::Caller,
     capability::{Capability, CapabilityError},
     connector::{Channel, ConnectError, Connector, NextHop},
-    discovery::{Discovery, DiscoveryError, Provider, ProviderStream, Query, Source},
+    delegation::{Access, Chain, Delegation, Policy, SignedDelegation, SignedSuccessor, Successor},
+    discovery::{Discovery, DiscoveryError, Provider, ProviderStream, Source},
     error::{BoxError, CallError, ErrorCode},
     events::{Event, EventStream, Events, Lagged},
     gating::{Attempt, ConnectionGater, DenyReason, Direction, Stage},
     identity::{SignError, Signer, Verified, Verifier, VerifyError},
+    label::{Label, LabelError},
     lifecycle::{Lifecycle, NodeState},
     method::{MethodSpec, Schema, SchemaHash},
     network::{NetworkId, NetworkIdError},
     node::{Hook, Node, StartError, StopError},
-    record::{MethodDigest, Record, RecordTimes, SignedRecord, SignedTombstone, Tombstone},
+    query::{Attribute, AttributeError, Attributes, Match, Pattern, Query, Text, Wanted},
+    record::{
+        MethodDigest, Record, RecordTimes, SignedRecord, SignedTombstone, Tombstone, is_plain_text,
+        plain_text,
+    },
     resolver::{ResolveError, Resolver, Route},
     transport::{
         ByteStream, Connection, ConnectionError, DialError, ListenError, Listener, Substream,

@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use o_address::{Address, PeerId, TransportAddr};
 
-use crate::{Capability, MethodSpec, NetworkId, SchemaHash, Shape};
+use crate::{Capability, Label, MethodSpec, NetworkId, SchemaHash, Shape, label::is_plain};
 
 /// How far two clocks may be apart.
 const CLOCK_SKEW: Duration = Duration::from_secs(300);
@@ -22,6 +22,9 @@ pub struct MethodDigest {
     pub shape: Shape,
     /// [`MethodSpec::hash`]: what a caller may pin.
     pub hash: SchemaHash,
+    /// What it does, as far as a record has room for it: plain text of at most
+    /// [`Record::MAX_METHOD_DESCRIPTION`] bytes.
+    pub description: Arc<str>,
 }
 
 impl From<&MethodSpec> for MethodDigest {
@@ -30,8 +33,33 @@ impl From<&MethodSpec> for MethodDigest {
             name: spec.name.clone(),
             shape: spec.shape,
             hash: spec.hash(),
+            description: plain_text(&spec.description, Record::MAX_METHOD_DESCRIPTION).into(),
         }
     }
+}
+
+/// The beginning of a text as a record may hold it: on one line, without control and invisible
+/// characters, at most `limit` bytes.
+pub fn plain_text(text: &str, limit: usize) -> String {
+    let mut plain = String::with_capacity(text.len().min(limit));
+    for word in text.split_whitespace() {
+        let word: String = word.chars().filter(|c| is_plain(*c)).collect();
+        if word.is_empty() {
+            continue;
+        }
+        let space = usize::from(!plain.is_empty());
+        if plain.len() + space + word.len() > limit {
+            break;
+        }
+        plain.extend((space > 0).then_some(' '));
+        plain.push_str(&word);
+    }
+    plain
+}
+
+/// Whether a text is what [`plain_text`] would make of it.
+pub fn is_plain_text(text: &str, limit: usize) -> bool {
+    text.len() <= limit && text.chars().all(is_plain)
 }
 
 /// When something signed was made and until when it holds, by the signer's clock.
@@ -81,8 +109,20 @@ pub struct Record {
     pub addresses: Vec<TransportAddr>,
     /// What it can do; at most [`Record::MAX_CAPABILITIES`].
     pub capabilities: Vec<Capability>,
+    /// What it is especially good at, in the grammar of capabilities; at most
+    /// [`Record::MAX_SPECIALISATIONS`]. Nobody is found under them as under a capability.
+    pub specialisations: Vec<Capability>,
+    /// What else it says about itself; at most [`Record::MAX_LABELS`].
+    pub labels: Vec<Label>,
+    /// What it is for, for people and models: plain text of at most
+    /// [`Record::MAX_DESCRIPTION`] bytes. The word of the agent, to be trusted as little as any
+    /// other.
+    pub description: Arc<str>,
     /// Its methods; at most [`Record::MAX_METHODS`].
     pub methods: Vec<MethodDigest>,
+    /// The delegations that give the peer the name, the root's first, as they were signed; at most
+    /// [`Record::MAX_CHAIN`]. Empty for a name that is only claimed. `o_protocol` verifies them.
+    pub chain: Vec<Bytes>,
     /// Grows with every record of this peer for this name.
     pub sequence: u64,
     /// When it was made and until when it holds.
@@ -92,8 +132,36 @@ pub struct Record {
 }
 
 impl Record {
+    /// A record that says nothing but who this is: the rest is empty, the sequence number zero.
+    pub fn new(address: Address, peer: PeerId, network: NetworkId, times: RecordTimes) -> Self {
+        Self {
+            address,
+            peer,
+            addresses: Vec::new(),
+            capabilities: Vec::new(),
+            specialisations: Vec::new(),
+            labels: Vec::new(),
+            description: "".into(),
+            methods: Vec::new(),
+            chain: Vec::new(),
+            sequence: 0,
+            times,
+            network,
+        }
+    }
+
     /// Most transport addresses.
     pub const MAX_ADDRESSES: usize = 16;
+    /// Most specialisations.
+    pub const MAX_SPECIALISATIONS: usize = 32;
+    /// Most labels.
+    pub const MAX_LABELS: usize = 100;
+    /// Longest description, in bytes.
+    pub const MAX_DESCRIPTION: usize = 1024;
+    /// Longest description of a method, in bytes.
+    pub const MAX_METHOD_DESCRIPTION: usize = 256;
+    /// Most delegations: as many as a name has segments.
+    pub const MAX_CHAIN: usize = 16;
     /// Most capabilities.
     pub const MAX_CAPABILITIES: usize = 100;
     /// Most methods.
@@ -101,7 +169,7 @@ impl Record {
     /// Longest lifetime: 48 hours.
     pub const MAX_LIFETIME: Duration = Duration::from_secs(48 * 3600);
     /// Largest signed form, in bytes.
-    pub const MAX_SIGNED: usize = 64 * 1024;
+    pub const MAX_SIGNED: usize = 10 * 1024;
 }
 
 /// A record with the bytes that its peer signed. Cloning is cheap.
@@ -150,6 +218,20 @@ pub struct Tombstone {
     pub network: NetworkId,
 }
 
+impl Tombstone {
+    /// Withdraws a record, and those before it, for the time that `times` says.
+    pub fn of(record: &Record, times: RecordTimes) -> Self {
+        Self {
+            address: record.address.clone(),
+            peer: record.peer,
+            sequence: record.sequence,
+            capabilities: record.capabilities.clone(),
+            times,
+            network: record.network.clone(),
+        }
+    }
+}
+
 /// A tombstone with the bytes that its peer signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedTombstone {
@@ -188,6 +270,16 @@ mod tests {
         assert_eq!(times.age(made - Duration::from_secs(600)), Duration::ZERO);
         assert!(!times.is_expired(made + Duration::from_secs(360)));
         assert!(times.is_expired(made + Duration::from_secs(361)));
+    }
+
+    #[test]
+    fn text_of_a_record_is_plain_and_short() {
+        let text = " one\n two\u{1b}[31m \u{200b} three\u{202e}";
+        assert_eq!(plain_text(text, 100), "one two[31m three");
+        assert_eq!(plain_text(text, 7), "one");
+        assert_eq!(plain_text("äöü äöü", 6), "äöü");
+        assert!(is_plain_text(&plain_text(text, 100), 100));
+        assert!(!is_plain_text(text, 100) && !is_plain_text("abc", 2));
     }
 
     #[test]

@@ -24,7 +24,7 @@ use self::directory::Directory;
 #[non_exhaustive]
 pub struct MemoryConfig {
     /// Most records, one for each name and peer. Default 4096; one takes its signed form (at most
-    /// 64 KiB) and about as much again.
+    /// 10 KiB) and about as much again.
     pub max_records: usize,
     /// Most withdrawals that are remembered, one for each name and peer. Default 4096.
     pub max_tombstones: usize,

@@ -13,14 +13,15 @@ pub(crate) fn peer(n: u8) -> PeerId {
 /// What `peer` says about `name` from `now` on, for an hour.
 pub(crate) fn record(name: &str, peer: PeerId, sequence: u64, now: SystemTime) -> Record {
     Record {
-        address: Address::parse(name).unwrap(),
-        peer,
         addresses: vec!["/ip4/127.0.0.1/tcp/1".parse().unwrap()],
         capabilities: vec!["text/summarize".parse().unwrap()],
-        methods: Vec::new(),
         sequence,
-        times: RecordTimes::starting(now, Duration::from_secs(3600)),
-        network: NetworkId::default(),
+        ..Record::new(
+            Address::parse(name).unwrap(),
+            peer,
+            NetworkId::default(),
+            RecordTimes::starting(now, Duration::from_secs(3600)),
+        )
     }
 }
 
@@ -30,13 +31,6 @@ pub(crate) fn signed(record: Record) -> SignedRecord {
 
 /// The withdrawal of `record`.
 pub(crate) fn tombstone(record: &Record) -> SignedTombstone {
-    let tombstone = Tombstone {
-        address: record.address.clone(),
-        peer: record.peer,
-        sequence: record.sequence,
-        capabilities: record.capabilities.clone(),
-        times: record.times,
-        network: record.network.clone(),
-    };
+    let tombstone = Tombstone::of(record, record.times);
     SignedTombstone::new_verified(tombstone, b"unsigned".as_slice().into())
 }

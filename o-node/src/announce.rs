@@ -10,10 +10,10 @@ use futures::{StreamExt, future::join_all, stream};
 use o_address::{Address, TransportAddr};
 use o_core::{
     Discovery, DiscoveryError, Event, Events, MethodDigest, NetworkId, Record, RecordTimes,
-    SignedRecord, Signer, Tombstone,
+    SignedRecord, Signer, Tombstone, plain_text,
 };
 use o_discovery::MergedDiscovery;
-use o_protocol::{sign_record, sign_tombstone};
+use o_protocol::{sign_fitting_record, sign_tombstone};
 use tokio::{
     sync::watch,
     time::{Instant, sleep, sleep_until, timeout},
@@ -109,7 +109,7 @@ impl Announcer {
 
     fn sign(&self, hosted: &Hosted, addresses: &[TransportAddr]) -> Option<SignedRecord> {
         let record = self.record(hosted, addresses);
-        match sign_record(&record, &*self.signer) {
+        match sign_fitting_record(record.clone(), &*self.signer) {
             Ok(signed) => {
                 self.keep(signed.clone());
                 Some(signed)
@@ -167,21 +167,20 @@ impl Announcer {
         let last = self
             .kept(&address)
             .map_or(0, |record| record.record().sequence);
-        let addresses: Vec<_> = addresses
-            .iter()
-            .take(Record::MAX_ADDRESSES)
-            .cloned()
-            .collect();
+        let addresses = addresses.iter().take(Record::MAX_ADDRESSES);
+        let hosting = &hosted.hosting;
+        let description = hosting.description.as_deref().unwrap_or_default();
+        let times = RecordTimes::starting(now, self.times.record_lifetime);
         Record {
-            peer: self.signer.peer(),
-            addresses,
-            capabilities: hosted.hosting.capabilities.clone(),
+            addresses: addresses.cloned().collect(),
+            capabilities: hosting.capabilities.clone(),
+            specialisations: hosting.specialisations.clone(),
+            labels: hosting.labels.clone(),
+            description: plain_text(description, Record::MAX_DESCRIPTION).into(),
             methods: hosted.methods().iter().map(MethodDigest::from).collect(),
             // Higher than any before, also across restarts as long as the clock runs on.
             sequence: clock.max(last.saturating_add(1)),
-            times: RecordTimes::starting(now, self.times.record_lifetime),
-            network: self.network.clone(),
-            address,
+            ..Record::new(address, self.signer.peer(), self.network.clone(), times)
         }
     }
 
@@ -241,7 +240,8 @@ pub(crate) async fn withdraw(
     times: &Times,
 ) {
     let signed = records.iter().filter_map(|record| {
-        let tombstone = tombstone(record, times.record_lifetime);
+        let held = RecordTimes::starting(SystemTime::now(), times.record_lifetime);
+        let tombstone = Tombstone::of(record.record(), held);
         match sign_tombstone(&tombstone, signer) {
             Ok(signed) => Some(signed),
             Err(error) => {
@@ -260,17 +260,5 @@ pub(crate) async fn withdraw(
         });
     if timeout(times.withdraw_timeout, all).await.is_err() {
         tracing::debug!("not everything was withdrawn in time");
-    }
-}
-
-fn tombstone(record: &SignedRecord, lifetime: Duration) -> Tombstone {
-    let record = record.record();
-    Tombstone {
-        address: record.address.clone(),
-        peer: record.peer,
-        sequence: record.sequence,
-        capabilities: record.capabilities.clone(),
-        times: RecordTimes::starting(SystemTime::now(), lifetime),
-        network: record.network.clone(),
     }
 }

@@ -15,7 +15,7 @@ use std::{
 
 use futures::future::{BoxFuture, FutureExt as _, ready};
 use o_address::{Address, PeerId};
-use o_core::{Agent, CallError, Capability, IncomingCall, MethodSpec, Record, Reply};
+use o_core::{Agent, CallError, Capability, IncomingCall, Label, MethodSpec, Record, Reply};
 use o_protocol::{Serve, ServedCall};
 use tokio::sync::watch;
 use tracing::Instrument as _;
@@ -36,6 +36,8 @@ pub struct Hosting {
     pub(crate) address: Address,
     pub(crate) agent: Arc<dyn Agent>,
     pub(crate) capabilities: Vec<Capability>,
+    pub(crate) specialisations: Vec<Capability>,
+    pub(crate) labels: Vec<Label>,
     pub(crate) description: Option<String>,
     pub(crate) announced: bool,
 }
@@ -56,6 +58,8 @@ impl Hosting {
             address,
             agent: Arc::new(agent),
             capabilities: Vec::new(),
+            specialisations: Vec::new(),
+            labels: Vec::new(),
             description: None,
             announced: true,
         }
@@ -77,6 +81,25 @@ impl Hosting {
         self
     }
 
+    /// Says that it is especially good at something, in the grammar of capabilities; at most
+    /// [`Record::MAX_SPECIALISATIONS`]. Searches by attribute and by text look at it.
+    #[must_use]
+    pub fn specialisation(mut self, specialisation: Capability) -> Self {
+        if !self.specialisations.contains(&specialisation) {
+            self.specialisations.push(specialisation);
+        }
+        self
+    }
+
+    /// Says something else about itself, such as `lang=de`; at most [`Record::MAX_LABELS`].
+    #[must_use]
+    pub fn label(mut self, label: Label) -> Self {
+        if !self.labels.contains(&label) {
+            self.labels.push(label);
+        }
+        self
+    }
+
     /// Announces nothing: only who knows the address can call it.
     #[must_use]
     pub fn unannounced(mut self) -> Self {
@@ -84,6 +107,10 @@ impl Hosting {
         self
     }
 }
+
+/// Bytes of capabilities, specialisations and labels: with sixteen addresses and a chain of
+/// delegations they fit in a record.
+const MAX_ATTRIBUTES: usize = 4096;
 
 /// Why an agent cannot be hosted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -220,18 +247,34 @@ fn check(hosting: &Hosting) -> Result<(), HostError> {
             address: address.clone(),
         });
     }
-    if hosting.capabilities.len() > Record::MAX_CAPABILITIES {
-        let limit = Record::MAX_CAPABILITIES;
-        return Err(HostError::TooMany {
-            what: "capabilities",
-            limit,
-        });
-    }
     let methods = hosting.agent.methods();
-    if methods.len() > Record::MAX_METHODS {
+    let counts = [
+        (
+            "capabilities",
+            hosting.capabilities.len(),
+            Record::MAX_CAPABILITIES,
+        ),
+        (
+            "specialisations",
+            hosting.specialisations.len(),
+            Record::MAX_SPECIALISATIONS,
+        ),
+        ("labels", hosting.labels.len(), Record::MAX_LABELS),
+        ("methods", methods.len(), Record::MAX_METHODS),
+    ];
+    for (what, count, limit) in counts {
+        if count > limit {
+            return Err(HostError::TooMany { what, limit });
+        }
+    }
+    let texts = hosting.capabilities.iter().chain(&hosting.specialisations);
+    let texts = texts.map(Capability::as_str);
+    let texts = texts.chain(hosting.labels.iter().map(Label::as_str));
+    let bytes = texts.map(|text| text.len() + 2).sum::<usize>();
+    if bytes > MAX_ATTRIBUTES {
         return Err(HostError::TooMany {
-            what: "methods",
-            limit: Record::MAX_METHODS,
+            what: "bytes of capabilities, specialisations and labels",
+            limit: MAX_ATTRIBUTES,
         });
     }
     let mut names = std::collections::HashSet::new();

@@ -3,7 +3,7 @@
 //! # Layout
 //! Both travel in an envelope as `o_core::Signer` makes it, over the domain `o-record/1`. The payload
 //! type of a record is `/o-record/1`, of a tombstone `/o-tombstone/1`, both as ASCII. The envelope has
-//! at most 65536 bytes.
+//! at most 10240 bytes.
 //!
 //! The payload is a CBOR map with unsigned integers as keys. It is written with the keys in ascending
 //! order, definite lengths and the shortest form of every integer and length.
@@ -18,9 +18,16 @@
 //! | 6 | holds for: unsigned, seconds, up to 2^32 - 1; more than 48 hours count as 48 hours | yes |
 //! | 7 | transport addresses: array of at most 16 texts | |
 //! | 8 | capabilities: array of at most 100 texts | yes |
-//! | 9 | methods: array of at most 256 arrays `[name, shape, hash]`: text of 1 to 128 bytes, the wire number of the shape, byte string of 32 bytes | |
+//! | 9 | methods: array of at most 256 arrays `[name, shape, hash, description]`: text of 1 to 128 bytes, the wire number of the shape, byte string of 32 bytes, plain text of at most 256 bytes | |
+//! | 10 | specialisations: array of at most 32 texts in the grammar of capabilities | |
+//! | 11 | labels: array of at most 100 texts | |
+//! | 12 | description: plain text of at most 1024 bytes | |
+//! | 13 | chain: array of at most 16 byte strings, the envelopes of the delegations that give the name to the peer, the root's first | |
 //!
-//! A writer writes all of its keys. A reader takes an array that is absent for an empty one, and
+//! Plain text has no control characters and none of U+200B to U+200F, U+2028 to U+202E, U+2060 to
+//! U+206F, U+FEFF, U+FFF9 to U+FFFB and U+E0000 to U+E007F.
+//!
+//! A writer writes all of its keys. A reader takes an array or text that is absent for an empty one, and
 //! ignores unknown keys from 0 up and further items of a method. It refuses unknown negative keys,
 //! which are how a later version says that the rest must not be believed without them, keys of
 //! another type, a key that occurs twice, and tags.
@@ -38,7 +45,7 @@ use bytes::Bytes;
 use o_address::{Address, PeerId};
 use o_core::{
     Capability, MethodSpec, NetworkId, Record, RecordTimes, SignError, SignedRecord,
-    SignedTombstone, Signer, Tombstone, Verifier, VerifyError,
+    SignedTombstone, Signer, Tombstone, Verifier, VerifyError, is_plain_text,
 };
 use sha2::{Digest, Sha256};
 
@@ -121,6 +128,14 @@ pub enum RecordError {
     /// A method's name is empty or too long.
     #[error("a method's name is not 1 to 128 bytes long")]
     MethodName,
+    /// A description is too long or has characters that are not shown.
+    #[error("{what} is not plain text of at most {limit} bytes")]
+    BadText {
+        /// Which.
+        what: &'static str,
+        /// How long it may be, in bytes.
+        limit: usize,
+    },
 }
 
 /// Signs a record.
@@ -133,6 +148,41 @@ pub fn sign_record(record: &Record, signer: &dyn Signer) -> Result<SignedRecord,
     let payload = cbor::to_vec(&payload::of_record(record)).map_err(RecordError::Encode)?;
     let envelope = sign(signer, RECORD_PAYLOAD_TYPE, &payload)?;
     Ok(SignedRecord::new_verified(record.clone(), envelope))
+}
+
+/// Signs a record, with as much of its texts and methods as fit into [`Record::MAX_SIGNED`]: first
+/// the descriptions of the methods go, then its own, then methods from the last one on. Who asks
+/// the agent to describe itself learns all of them.
+///
+/// # Errors
+/// As [`sign_record`]; [`RecordError::TooLarge`] where it does not fit without any of those.
+pub fn sign_fitting_record(
+    mut record: Record,
+    signer: &dyn Signer,
+) -> Result<SignedRecord, RecordError> {
+    loop {
+        match sign_record(&record, signer) {
+            Err(RecordError::TooLarge { .. }) if shorten(&mut record) => {}
+            ended => return ended,
+        }
+    }
+}
+
+/// Takes the least important part out; `false` where there is none left.
+fn shorten(record: &mut Record) -> bool {
+    if record.methods.iter().any(|m| !m.description.is_empty()) {
+        for method in &mut record.methods {
+            method.description = "".into();
+        }
+        return true;
+    }
+    if !record.description.is_empty() {
+        record.description = "".into();
+        return true;
+    }
+    let listed = record.methods.len();
+    record.methods.truncate(listed * 7 / 8);
+    listed > 0
 }
 
 /// Signs a tombstone.
@@ -280,7 +330,26 @@ fn check_record(record: &Record) -> Result<(), RecordError> {
     {
         return Err(RecordError::MethodName);
     }
-    Ok(())
+    let specialisations = record.specialisations.len();
+    check_count(
+        "specialisations",
+        specialisations,
+        Record::MAX_SPECIALISATIONS,
+    )?;
+    check_count("labels", record.labels.len(), Record::MAX_LABELS)?;
+    check_count("delegations", record.chain.len(), Record::MAX_CHAIN)?;
+    let limit = Record::MAX_DESCRIPTION;
+    check_text("the description", &record.description, limit)?;
+    let limit = Record::MAX_METHOD_DESCRIPTION;
+    let mut methods = record.methods.iter();
+    methods.try_for_each(|m| check_text("a method's description", &m.description, limit))
+}
+
+fn check_text(what: &'static str, text: &str, limit: usize) -> Result<(), RecordError> {
+    match is_plain_text(text, limit) {
+        true => Ok(()),
+        false => Err(RecordError::BadText { what, limit }),
+    }
 }
 
 fn check_capabilities(capabilities: &[Capability]) -> Result<(), RecordError> {

@@ -4,14 +4,14 @@ use std::{fmt, marker::PhantomData};
 
 use o_address::{Address, PeerId, TransportAddr};
 use o_core::{
-    Capability, MethodDigest, NetworkId, Record, RecordTimes, SchemaHash, Shape, Tombstone,
+    Capability, Label, MethodDigest, NetworkId, Record, RecordTimes, SchemaHash, Shape, Tombstone,
 };
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{DeserializeOwned, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
     ser::SerializeMap as _,
 };
-use serde_bytes::{ByteArray, Bytes};
+use serde_bytes::{ByteArray, ByteBuf, Bytes};
 
 use crate::cbor::DecodeError;
 
@@ -24,6 +24,10 @@ const LIFETIME: i64 = 6;
 const ADDRESSES: i64 = 7;
 const CAPABILITIES: i64 = 8;
 const METHODS: i64 = 9;
+const SPECIALISATIONS: i64 = 10;
+const LABELS: i64 = 11;
+const DESCRIPTION: i64 = 12;
+const CHAIN: i64 = 13;
 
 /// What is written of a record or a tombstone.
 pub(super) struct Payload<'a> {
@@ -33,8 +37,8 @@ pub(super) struct Payload<'a> {
     sequence: u64,
     times: RecordTimes,
     capabilities: &'a [Capability],
-    /// What a tombstone does not have.
-    reach: Option<(&'a [TransportAddr], &'a [MethodDigest])>,
+    /// The rest, which a tombstone does not have.
+    record: Option<&'a Record>,
 }
 
 pub(super) fn of_record(record: &Record) -> Payload<'_> {
@@ -45,7 +49,7 @@ pub(super) fn of_record(record: &Record) -> Payload<'_> {
         sequence: record.sequence,
         times: record.times,
         capabilities: &record.capabilities,
-        reach: Some((&record.addresses, &record.methods)),
+        record: Some(record),
     }
 }
 
@@ -57,29 +61,37 @@ pub(super) fn of_tombstone(tombstone: &Tombstone) -> Payload<'_> {
         sequence: tombstone.sequence,
         times: tombstone.times,
         capabilities: &tombstone.capabilities,
-        reach: None,
+        record: None,
     }
 }
 
 impl Serialize for Payload<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(if self.reach.is_some() { 9 } else { 7 }))?;
+        let entries = if self.record.is_some() { 13 } else { 7 };
+        let mut map = serializer.serialize_map(Some(entries))?;
         map.serialize_entry(&NETWORK, self.network)?;
         map.serialize_entry(&ADDRESS, self.address)?;
         map.serialize_entry(&PEER, Bytes::new(self.peer.as_bytes()))?;
         map.serialize_entry(&SEQUENCE, &self.sequence)?;
         map.serialize_entry(&CREATED, &self.times.created)?;
         map.serialize_entry(&LIFETIME, &self.times.lifetime)?;
-        if let Some((addresses, _)) = self.reach {
-            map.serialize_entry(&ADDRESSES, addresses)?;
+        if let Some(record) = self.record {
+            map.serialize_entry(&ADDRESSES, &record.addresses)?;
         }
         map.serialize_entry(&CAPABILITIES, self.capabilities)?;
-        if let Some((_, methods)) = self.reach {
+        if let Some(record) = self.record {
             let method = |method: &MethodDigest| {
                 let hash = ByteArray::new(method.hash.0);
-                (method.name.to_string(), method.shape.number(), hash)
+                let (name, description) = (method.name.to_string(), method.description.to_string());
+                (name, method.shape.number(), hash, description)
             };
-            map.serialize_entry(&METHODS, &methods.iter().map(method).collect::<Vec<_>>())?;
+            let methods: Vec<_> = record.methods.iter().map(method).collect();
+            map.serialize_entry(&METHODS, &methods)?;
+            map.serialize_entry(&SPECIALISATIONS, &record.specialisations)?;
+            map.serialize_entry(&LABELS, &record.labels)?;
+            map.serialize_entry(&DESCRIPTION, &*record.description)?;
+            let chain = record.chain.iter().map(|envelope| Bytes::new(envelope));
+            map.serialize_entry(&CHAIN, &chain.collect::<Vec<_>>())?;
         }
         map.end()
     }
@@ -97,18 +109,27 @@ pub(super) struct Fields {
     addresses: Option<UpTo<TransportAddr, { Record::MAX_ADDRESSES }>>,
     capabilities: Option<UpTo<Capability, { Record::MAX_CAPABILITIES }>>,
     methods: Option<UpTo<ReadMethod, { Record::MAX_METHODS }>>,
+    specialisations: Option<UpTo<Capability, { Record::MAX_SPECIALISATIONS }>>,
+    labels: Option<UpTo<Label, { Record::MAX_LABELS }>>,
+    description: Option<String>,
+    chain: Option<UpTo<ByteBuf, { Record::MAX_CHAIN }>>,
 }
 
 impl Fields {
     pub(super) fn into_record(self) -> Result<Record, DecodeError> {
         let times = self.times()?;
         let methods = self.methods.unwrap_or_default().0;
+        let chain = self.chain.unwrap_or_default().0;
         Ok(Record {
             address: required(self.address, ADDRESS)?,
             peer: required(self.peer, PEER)?.0,
             addresses: self.addresses.unwrap_or_default().0,
             capabilities: self.capabilities.unwrap_or_default().0,
+            specialisations: self.specialisations.unwrap_or_default().0,
+            labels: self.labels.unwrap_or_default().0,
+            description: self.description.unwrap_or_default().into(),
             methods: methods.into_iter().map(|method| method.0).collect(),
+            chain: chain.into_iter().map(|e| e.into_vec().into()).collect(),
             sequence: required(self.sequence, SEQUENCE)?,
             times,
             network: required(self.network, NETWORK)?,
@@ -170,6 +191,10 @@ impl<'de> Visitor<'de> for FieldsVisitor {
                 ADDRESSES => read(&mut fields.addresses, key, &mut map)?,
                 CAPABILITIES => read(&mut fields.capabilities, key, &mut map)?,
                 METHODS => read(&mut fields.methods, key, &mut map)?,
+                SPECIALISATIONS => read(&mut fields.specialisations, key, &mut map)?,
+                LABELS => read(&mut fields.labels, key, &mut map)?,
+                DESCRIPTION => read(&mut fields.description, key, &mut map)?,
+                CHAIN => read(&mut fields.chain, key, &mut map)?,
                 0.. => drop(map.next_value::<IgnoredAny>()?),
                 ..0 => {
                     let message = format_args!("the critical key {key} is not known");
@@ -197,7 +222,7 @@ struct ReadPeer(PeerId);
 
 impl<'de> Deserialize<'de> for ReadPeer {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let bytes = serde_bytes::ByteBuf::deserialize(deserializer)?;
+        let bytes = ByteBuf::deserialize(deserializer)?;
         PeerId::from_bytes(&bytes)
             .map(Self)
             .map_err(D::Error::custom)
@@ -218,13 +243,15 @@ impl<'de> Visitor<'de> for MethodVisitor {
     type Value = ReadMethod;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array of a name, a shape and a hash")
+        f.write_str("an array of a name, a shape, a hash and a description")
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<ReadMethod, A::Error> {
         let name: String = item(&mut items, &self)?;
         let shape: u8 = item(&mut items, &self)?;
         let hash: ByteArray<32> = item(&mut items, &self)?;
+        // A writer that knows no descriptions ends here.
+        let description: String = items.next_element()?.unwrap_or_default();
         while items.next_element::<IgnoredAny>()?.is_some() {}
         let shape = Shape::from_number(shape)
             .ok_or_else(|| A::Error::custom(format_args!("no shape has the number {shape}")))?;
@@ -232,6 +259,7 @@ impl<'de> Visitor<'de> for MethodVisitor {
             name: name.into(),
             shape,
             hash: SchemaHash(hash.into_array()),
+            description: description.into(),
         }))
     }
 }

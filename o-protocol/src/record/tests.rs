@@ -10,10 +10,11 @@ use super::*;
 
 /// The payload of [`record`] in hexadecimal digits.
 const GOLDEN_RECORD: &[&str] = &[
-    "a901646d61696e02716f3a2f2f636f6d70616e792f73616c65730344000207070419012c051a6553",
+    "ad01646d61696e02716f3a2f2f636f6d70616e792f73616c65730344000207070419012c051a6553",
     "f10006190e100781772f6970342f3132372e302e302e312f7463702f34303031088169746578742f",
-    "6563686f098183646563686f025820ababababababababababababababababababababababababab",
-    "ababababababab",
+    "6563686f098184646563686f025820ababababababababababababababababababababababababab",
+    "ababababababab6e5361797320697420616761696e2e0a81696563686f2f6c6f75640b81676c616e",
+    "673d64650c674563686f65732e0d81420102",
 ];
 /// The payload of [`tombstone`] in hexadecimal digits.
 const GOLDEN_TOMBSTONE: &[&str] = &[
@@ -109,7 +110,12 @@ fn record() -> Record {
             name: "echo".into(),
             shape: Shape::Server,
             hash: SchemaHash([0xab; 32]),
+            description: "Says it again.".into(),
         }],
+        specialisations: vec!["echo/loud".parse().unwrap()],
+        labels: vec!["lang=de".parse().unwrap()],
+        description: "Echoes.".into(),
+        chain: vec![Bytes::from_static(&[1, 2])],
         sequence: 300,
         times: RecordTimes::starting(made(), Duration::from_secs(3600)),
         network: NetworkId::default(),
@@ -299,27 +305,47 @@ fn counts_have_limits_on_both_sides() {
     let full = Record {
         addresses: vec![record().addresses[0].clone(); 16],
         capabilities: vec![record().capabilities[0].clone(); 100],
-        methods: vec![record().methods[0].clone(); 256],
+        methods: vec![record().methods[0].clone(); 100],
+        specialisations: vec![record().specialisations[0].clone(); 32],
+        labels: vec![record().labels[0].clone(); 100],
+        chain: vec![Bytes::new(); 16],
         ..record()
     };
     let signed = sign_record(&full, &fake()).unwrap();
     assert_eq!(verify(signed.envelope().clone()).unwrap().record(), &full);
 
+    let small = MethodDigest {
+        name: "m".into(),
+        description: "".into(),
+        ..full.methods[0].clone()
+    };
     let more = [
         Record {
             addresses: vec![full.addresses[0].clone(); 17],
-            ..full.clone()
+            ..record()
         },
         Record {
             capabilities: vec![full.capabilities[0].clone(); 300],
-            ..full.clone()
+            ..record()
         },
         Record {
-            methods: vec![full.methods[0].clone(); 257],
-            ..full.clone()
+            methods: vec![small.clone(); 257],
+            ..record()
+        },
+        Record {
+            specialisations: vec![full.specialisations[0].clone(); 33],
+            ..record()
+        },
+        Record {
+            labels: vec![full.labels[0].clone(); 101],
+            ..record()
+        },
+        Record {
+            chain: vec![Bytes::new(); 17],
+            ..record()
         },
     ];
-    for (record, limit) in more.iter().zip([16, 100, 256]) {
+    for (record, limit) in more.iter().zip([16, 100, 256, 32, 100, 16]) {
         for result in [
             sign_record(record, &fake()),
             verify_payload(&payload::of_record(record)),
@@ -333,13 +359,13 @@ fn counts_have_limits_on_both_sides() {
 }
 
 #[test]
-fn a_record_over_64_kib_is_refused_before_its_signature_is_looked_at() {
+fn a_record_over_10_kib_is_refused_before_its_signature_is_looked_at() {
     let envelope = Bytes::from(vec![0; Record::MAX_SIGNED + 1]);
     assert!(matches!(
         verify(envelope),
         Err(RecordError::TooLarge {
-            length: 65537,
-            limit: 65536
+            length: 10241,
+            limit: 10240
         })
     ));
     let envelope = Bytes::from(vec![0; Record::MAX_SIGNED]);
@@ -360,6 +386,65 @@ fn a_record_over_64_kib_is_refused_before_its_signature_is_looked_at() {
         sign_record(&large, &fake()),
         Err(RecordError::TooLarge { .. })
     ));
+}
+
+#[test]
+fn a_record_that_is_too_large_says_less() {
+    let method = MethodDigest {
+        name: "m".repeat(60).into(),
+        description: "d".repeat(256).into(),
+        ..record().methods[0].clone()
+    };
+    let with = |methods: usize| Record {
+        methods: vec![method.clone(); methods],
+        description: "d".repeat(1024).into(),
+        ..record()
+    };
+    let fitting = |methods| sign_fitting_record(with(methods), &fake()).unwrap();
+    assert_eq!(fitting(20).record(), &with(20));
+    let fewer_words = fitting(60);
+    assert_eq!(fewer_words.record().methods.len(), 60);
+    assert!(fewer_words.record().methods[0].description.is_empty());
+    assert_eq!(&*fewer_words.record().description, &*with(60).description);
+    let fewer_methods = fitting(256);
+    let listed = fewer_methods.record().methods.len();
+    assert!((60..256).contains(&listed), "{listed}");
+    assert!(verify(fewer_methods.envelope().clone()).is_ok());
+
+    let address = format!("/{}", "a".repeat(1023)).parse().unwrap();
+    let large = Record {
+        addresses: vec![address; 16],
+        ..record()
+    };
+    let refused = sign_fitting_record(large, &fake());
+    assert!(matches!(refused, Err(RecordError::TooLarge { .. })));
+}
+
+#[test]
+fn text_that_is_not_plain_is_refused_on_both_sides() {
+    let method = MethodDigest {
+        description: "d".repeat(257).into(),
+        ..record().methods[0].clone()
+    };
+    for record in [
+        Record {
+            description: "red \u{1b}[31m".into(),
+            ..record()
+        },
+        Record {
+            description: "d".repeat(1025).into(),
+            ..record()
+        },
+        Record {
+            methods: vec![method],
+            ..record()
+        },
+    ] {
+        let refused = sign_record(&record, &fake());
+        assert!(matches!(refused, Err(RecordError::BadText { .. })));
+        let refused = verify_payload(&payload::of_record(&record));
+        assert!(matches!(refused, Err(RecordError::BadText { .. })));
+    }
 }
 
 #[test]
@@ -390,7 +475,7 @@ fn unknown_keys_are_ignored_unless_they_are_critical() {
         "a".into(),
         Value::Array(vec![1.into(), Value::Null]),
     )]);
-    for key in [0, 10, i64::MAX] {
+    for key in [0, 14, i64::MAX] {
         let read = verify_payload(&with(key, Some(nested.clone()))).unwrap();
         assert_eq!(read.record(), &record());
     }
@@ -455,6 +540,7 @@ fn method(shape: ciborium::Value, hash: Vec<u8>) -> ciborium::Value {
         "m".into(),
         shape,
         Value::Bytes(hash),
+        "does".into(),
         Value::Null,
     ])])
 }

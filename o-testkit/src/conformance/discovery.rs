@@ -55,15 +55,12 @@ impl DiscoveryCase {
     }
 
     fn record(&self, name: &str, capabilities: &[&str], sequence: u64) -> SignedRecord {
+        let times = RecordTimes::starting(SystemTime::now(), LIFETIME);
         let record = Record {
-            address: self::name(name),
-            peer: self.peer(),
             addresses: self.addresses.clone(),
             capabilities: capabilities.iter().map(|text| capability(text)).collect(),
-            methods: Vec::new(),
             sequence,
-            times: RecordTimes::starting(SystemTime::now(), LIFETIME),
-            network: self.network.clone(),
+            ..Record::new(self::name(name), self.peer(), self.network.clone(), times)
         };
         SUITE.ok(
             "signing a record",
@@ -72,15 +69,8 @@ impl DiscoveryCase {
     }
 
     fn tombstone(&self, record: &SignedRecord) -> SignedTombstone {
-        let record = record.record();
-        let tombstone = Tombstone {
-            address: record.address.clone(),
-            peer: record.peer,
-            sequence: record.sequence,
-            capabilities: record.capabilities.clone(),
-            times: RecordTimes::starting(SystemTime::now(), LIFETIME),
-            network: record.network.clone(),
-        };
+        let times = RecordTimes::starting(SystemTime::now(), LIFETIME);
+        let tombstone = Tombstone::of(record.record(), times);
         SUITE.ok(
             "signing a tombstone",
             o_protocol::sign_tombstone(&tombstone, &*self.signer),

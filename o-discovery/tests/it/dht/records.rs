@@ -12,14 +12,14 @@ pub(crate) fn record(
     capability: &str,
 ) -> SignedRecord {
     let record = Record {
-        address: name.parse().unwrap(),
-        peer: o_transport::from_peer_id(peer).unwrap(),
-        addresses: Vec::new(),
         capabilities: vec![capability.parse().unwrap()],
-        methods: Vec::new(),
         sequence: 1,
-        times: RecordTimes::starting(SystemTime::now(), Duration::from_secs(3600)),
-        network: network.clone(),
+        ..Record::new(
+            name.parse().unwrap(),
+            o_transport::from_peer_id(peer).unwrap(),
+            network.clone(),
+            RecordTimes::starting(SystemTime::now(), Duration::from_secs(3600)),
+        )
     };
     SignedRecord::new_verified(record, b"unsigned".as_slice().into())
 }
