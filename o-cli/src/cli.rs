@@ -73,6 +73,8 @@ pub(crate) enum Command {
     Call(CallArgs),
     /// Find who has a capability, or who answers to an address
     Find(FindArgs),
+    /// Show the tree of the network, from the leader down
+    Ls(LsArgs),
     /// Show what an agent can do: methods, schemas, capabilities
     Describe(DescribeArgs),
     /// Measure how long an agent takes to answer
@@ -157,6 +159,35 @@ pub(crate) struct FindArgs {
     /// End after this many
     #[arg(long, value_name = "N", value_parser = values::number::<u64>(1.., 10))]
     pub(crate) limit: Option<u64>,
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
+}
+
+/// `o ls`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  o ls
+  o ls o://company/sales --depth 1
+  o ls --watch
+  o ls --json --bootstrap /ip4/192.0.2.7/tcp/4001/p2p/12D3KooW…
+
+Each node says who is below it; one that does not answer is shown with a ?. HEARD is how long ago its
+parent heard of it. With --json each node is one line, a parent before its children.")]
+pub(crate) struct LsArgs {
+    /// Show only what is at and below this name; by default from the leader of the node that is asked
+    pub(crate) address: Option<Address>,
+    /// Levels below it
+    #[arg(long, value_name = "N", default_value_t = 15, value_parser = values::number::<u8>(0..=15, 3))]
+    pub(crate) depth: u8,
+    /// Show it again and again, until it is interrupted
+    #[arg(long, short = 'w')]
+    pub(crate) watch: bool,
+    /// Time between two looks
+    #[arg(long, value_name = "TIME", default_value = "1s", requires = "watch", value_parser = values::time)]
+    pub(crate) interval: std::time::Duration,
+    /// How long each look may take [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = values::time)]
+    pub(crate) timeout: Option<std::time::Duration>,
     #[command(flatten)]
     pub(crate) network: NetworkArgs,
 }

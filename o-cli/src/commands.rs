@@ -8,6 +8,7 @@ mod config;
 mod describe;
 mod find;
 mod id;
+mod ls;
 mod ping;
 mod serve;
 
@@ -100,6 +101,7 @@ async fn execute(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Serve(args) => serve::run(args, context(Interrupt::watch()?)).await,
         Command::Call(args) => call::run(args, context(Interrupt::watch()?)).await,
         Command::Find(args) => find::run(args, context(Interrupt::watch()?)).await,
+        Command::Ls(args) => ls::run(args, context(Interrupt::watch()?)).await,
         Command::Describe(args) => describe::run(args, context(Interrupt::watch()?)).await,
         Command::Bench(args) => bench::run(args, context(Interrupt::watch()?)).await,
         Command::Ping(args) => ping::run(args, context(Interrupt::watch()?)).await,

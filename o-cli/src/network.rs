@@ -88,6 +88,11 @@ impl Client {
         self.peer.as_ref()
     }
 
+    /// Whom it asks first.
+    pub(crate) fn bootstrap(&self) -> &[TransportAddr] {
+        &self.bootstrap
+    }
+
     /// How long connecting to the one peer took, up to its greeting; zero without one.
     pub(crate) fn connected_in(&self) -> Duration {
         self.connected_in

@@ -15,6 +15,11 @@ pub(crate) fn config_file() -> Option<PathBuf> {
     home_directory("XDG_CONFIG_HOME", ".config").map(|directory| directory.join("o/config.toml"))
 }
 
+/// Where the keys of roots are remembered: `$XDG_DATA_HOME/o/trust.json`.
+pub(crate) fn trust_file() -> Option<PathBuf> {
+    home_directory("XDG_DATA_HOME", ".local/share").map(|data| data.join("o/trust.json"))
+}
+
 /// The key file of an address that is served without `--key` and `--seed`:
 /// `$XDG_DATA_HOME/o/keys/<address>.key`, with a directory for each segment but the last.
 pub(crate) fn key_file(address: &Address) -> Result<PathBuf, Failure> {

@@ -7,9 +7,34 @@ use std::{
     time::Duration,
 };
 
+use o_address::PeerId;
+
 /// The longest time that can be given: what is added to a clock must not overflow it, and nobody
 /// waits for longer.
 pub(crate) const MAX_TIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// Whom a node takes as children: `everybody`, `nobody`, or a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Who {
+    Everybody,
+    Nobody,
+    Peer(PeerId),
+}
+
+impl FromStr for Who {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "everybody" => Ok(Self::Everybody),
+            "nobody" => Ok(Self::Nobody),
+            peer => peer
+                .parse()
+                .map(Self::Peer)
+                .map_err(|_| "write everybody, nobody or a peer id"),
+        }
+    }
+}
 
 /// A time like `1m 30s`, at most [`MAX_TIME`].
 ///

@@ -171,6 +171,14 @@ impl Chain {
         successors.chain(delegations).cloned().collect()
     }
 
+    /// The same chain with one more delegation, which its holder has signed.
+    #[must_use]
+    pub fn extended(&self, delegation: SignedDelegation) -> Self {
+        let mut longer = self.clone();
+        longer.delegations.push(delegation);
+        longer
+    }
+
     /// Whether the chain gives the name of a record to who signed it, within its policy.
     pub fn allows(&self, record: &Record) -> bool {
         let within = |subtree| is_within(&record.address, subtree);

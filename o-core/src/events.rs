@@ -52,6 +52,48 @@ pub enum Event {
     /// A source of discovery has taken a name and its capabilities. Whether another node holds
     /// them yet is the source's matter.
     Announced(Address),
+    /// This node is now a child of another one.
+    Attached {
+        /// The parent's name.
+        name: Address,
+        /// Who it is.
+        peer: PeerId,
+    },
+    /// This node is a child of that one no longer.
+    Detached {
+        /// The former parent's name.
+        name: Address,
+        /// Who it is.
+        peer: PeerId,
+        /// Why, in words.
+        reason: String,
+    },
+    /// Another node is now a child of this one.
+    ChildJoined {
+        /// Its name.
+        name: Address,
+        /// Who it is.
+        peer: PeerId,
+    },
+    /// A child is one no longer: it left, or it is not heard any more.
+    ChildLost {
+        /// Its name.
+        name: Address,
+        /// Who it is.
+        peer: PeerId,
+        /// Why, in words.
+        reason: String,
+    },
+    /// The root of this node's hierarchy has another key than the one that is remembered, and nothing
+    /// vouches for it: it was not joined.
+    RootChanged {
+        /// The root's name.
+        name: Address,
+        /// The key that is remembered.
+        remembered: PeerId,
+        /// The key that was presented.
+        presented: PeerId,
+    },
 }
 
 /// A subscriber was too slow and missed this many events.

@@ -6,10 +6,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use bytes::Bytes;
 use futures::{StreamExt, future::join_all, stream};
 use o_address::{Address, TransportAddr};
 use o_core::{
-    Discovery, DiscoveryError, Event, Events, MethodDigest, NetworkId, Record, RecordTimes,
+    Chain, Discovery, DiscoveryError, Event, Events, MethodDigest, NetworkId, Record, RecordTimes,
     SignedRecord, Signer, Tombstone, plain_text,
 };
 use o_discovery::MergedDiscovery;
@@ -40,6 +41,8 @@ pub(crate) struct Announcer {
     pub(crate) network: NetworkId,
     pub(crate) times: Times,
     pub(crate) addresses: watch::Receiver<Vec<TransportAddr>>,
+    /// What gives the node its names, where it belongs to a hierarchy.
+    pub(crate) chain: Option<watch::Receiver<Option<Chain>>>,
     pub(crate) events: EventBus,
 }
 
@@ -56,10 +59,15 @@ impl Announcer {
             changes.mark_unchanged();
             let addresses = self.addresses.borrow_and_update().clone();
             let mut watched = self.addresses.clone();
+            let mut chain = self.chain.clone();
+            if let Some(chain) = &mut chain {
+                chain.mark_unchanged();
+            }
             tokio::select! {
                 // A change begins anew with what is announced: a slow source holds nothing up.
                 changed = changes.changed() => if changed.is_err() { return },
                 changed = watched.changed() => if changed.is_err() { return },
+                changed = chain_changed(&mut chain) => if changed.is_err() { return },
                 () = self.announce_all(&addresses) => continue,
             }
             sleep(SETTLE).await;
@@ -178,10 +186,24 @@ impl Announcer {
             labels: hosting.labels.clone(),
             description: plain_text(description, Record::MAX_DESCRIPTION).into(),
             methods: hosted.methods().iter().map(MethodDigest::from).collect(),
+            chain: self.chain_for(&address),
             // Higher than any before, also across restarts as long as the clock runs on.
             sequence: clock.max(last.saturating_add(1)),
             ..Record::new(address, self.signer.peer(), self.network.clone(), times)
         }
+    }
+
+    /// The envelopes of the chain, where it gives this name to the node.
+    fn chain_for(&self, address: &Address) -> Vec<Bytes> {
+        let chain = self.chain.as_ref().map(|chain| chain.borrow());
+        let Some(chain) = chain.as_ref().and_then(|chain| chain.as_ref()) else {
+            return Vec::new();
+        };
+        let root = address.root();
+        let subtree = chain.subtree().unwrap_or(&root);
+        let within = address.name() == subtree.name() || subtree.is_ancestor_of(address);
+        let envelopes = within.then(|| chain.envelopes());
+        envelopes.unwrap_or_default()
     }
 
     fn kept(&self, address: &Address) -> Option<SignedRecord> {
@@ -229,6 +251,16 @@ impl Announcer {
                 records.remove(&name);
             }
         }
+    }
+}
+
+/// Waits for ever where there is no hierarchy.
+async fn chain_changed(
+    chain: &mut Option<watch::Receiver<Option<Chain>>>,
+) -> Result<(), watch::error::RecvError> {
+    match chain {
+        Some(chain) => chain.changed().await,
+        None => std::future::pending().await,
     }
 }
 

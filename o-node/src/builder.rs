@@ -154,6 +154,11 @@ impl NodeBuilder {
     /// An agent that cannot be hosted.
     pub fn build(mut self) -> Result<Node, HostError> {
         let hostings = std::mem::take(&mut self.hostings);
+        let place = &mut self.config.hierarchy;
+        if place.name.is_none() {
+            // What is hosted is checked below.
+            place.name = hostings.first().map(|first| first.address.without_pin());
+        }
         let node = Node::new(self);
         hostings
             .into_iter()

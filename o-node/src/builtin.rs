@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Instant,
@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     bench::Measured,
+    hierarchy::{self, Hierarchy},
     hosting::{Agents, Hosted},
     peers::Peers,
 };
@@ -62,6 +63,8 @@ pub(crate) struct BuiltIn {
     pub(crate) records: Mutex<HashMap<String, SignedRecord>>,
     /// Those for measuring.
     pub(crate) measured: Arc<Measured>,
+    /// Those of the hierarchy, where the node belongs to one.
+    pub(crate) hierarchy: OnceLock<Arc<Hierarchy>>,
 }
 
 const NAMES: [(&str, &str); 3] = [
@@ -75,7 +78,9 @@ const NAMES: [(&str, &str); 3] = [
 
 impl BuiltIn {
     pub(crate) fn is_reserved(method: &str) -> bool {
-        NAMES.iter().any(|(name, _)| *name == method) || Measured::is_reserved(method)
+        NAMES.iter().any(|(name, _)| *name == method)
+            || Measured::is_reserved(method)
+            || hierarchy::is_reserved(method)
     }
 
     pub(crate) fn methods(&self) -> impl Iterator<Item = MethodSpec> {
@@ -85,7 +90,12 @@ impl BuiltIn {
             spec.idempotent = true;
             spec
         });
-        plain.chain(self.measured.methods())
+        let hierarchy = self
+            .hierarchy
+            .get()
+            .into_iter()
+            .flat_map(|_| hierarchy::specs());
+        plain.chain(self.measured.methods()).chain(hierarchy)
     }
 
     /// Answers a built-in method of an agent, or of the node itself.
@@ -98,6 +108,17 @@ impl BuiltIn {
             self.count(hosted);
             // In a box: the future of every call has room for it.
             return Box::pin(self.measured.clone().call(call)).await;
+        }
+        if hierarchy::is_reserved(&call.method) {
+            self.count(hosted);
+            return match self.hierarchy.get() {
+                Some(hierarchy) if self.is_place(hosted, hierarchy) => {
+                    Box::pin(hierarchy.call(call)).await
+                }
+                _ => Err(CallError::UnknownMethod {
+                    method: call.method.to_string(),
+                }),
+            };
         }
         if !call.shape.can_call(Shape::Unary) {
             return Err(CallError::WrongShape {
@@ -122,6 +143,12 @@ impl BuiltIn {
             message: error.to_string(),
         })?;
         Ok(Reply::One(body))
+    }
+
+    /// Whether the methods of the hierarchy are answered at this address: at the node itself, and at
+    /// the name that it has in the hierarchy.
+    fn is_place(&self, hosted: Option<&Hosted>, hierarchy: &Hierarchy) -> bool {
+        hosted.is_none_or(|hosted| hosted.hosting.address.name() == hierarchy.name.name())
     }
 
     fn count(&self, hosted: Option<&Hosted>) {

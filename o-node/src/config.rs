@@ -2,7 +2,10 @@
 
 mod bench;
 mod check;
+mod hierarchy;
 mod times;
+
+use std::time::Duration;
 
 use o_address::TransportAddr;
 use o_core::NetworkId;
@@ -16,7 +19,11 @@ use o_protocol::SessionConfig;
 use o_transport::TransportConfig;
 use serde::{Deserialize, Serialize};
 
-pub use self::{bench::BenchConfig, times::Times};
+pub use self::{
+    bench::BenchConfig,
+    hierarchy::{Admit, Forward, HierarchyConfig, PolicyConfig},
+    times::Times,
+};
 
 /// A starting point for a [`NodeConfig`]; every field can be changed afterwards.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +68,8 @@ pub struct NodeConfig {
     /// Multicast DNS.
     #[cfg(feature = "mdns")]
     pub mdns: MdnsConfig,
+    /// The node's place in the hierarchy.
+    pub hierarchy: HierarchyConfig,
     /// Measuring by others.
     pub bench: BenchConfig,
     /// Searches.
@@ -139,6 +148,7 @@ impl NodeConfig {
             dht: NodeDhtConfig::default(),
             #[cfg(feature = "mdns")]
             mdns: MdnsConfig::default(),
+            hierarchy: HierarchyConfig::default(),
             bench: BenchConfig::default(),
             discovery: MergedConfig::default(),
             node: Times::default(),
@@ -154,6 +164,12 @@ impl NodeConfig {
         config.session.max_calls = 512;
         // Whoever may connect may measure, and that costs bandwidth.
         config.bench.enabled = preset != Preset::Public;
+        if preset == Preset::Public {
+            // Over the internet a lost packet is no lost parent, and not everybody is a child.
+            config.hierarchy.heartbeat = Duration::from_secs(15);
+            config.hierarchy.return_interval = Duration::from_secs(30);
+            config.hierarchy.admit = Admit::Listed;
+        }
         config.transport.memory.enabled = preset == Preset::Memory;
         config.transport.tcp.enabled = preset != Preset::Memory;
         #[cfg(feature = "kad")]

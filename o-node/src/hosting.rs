@@ -357,15 +357,45 @@ impl Dispatcher {
         }
     }
 
+    /// Whether the hierarchy lets the peer make this call.
+    fn admit(&self, call: &IncomingCall) -> Result<(), CallError> {
+        match (self.builtin.hierarchy.get(), &call.context.peer) {
+            (Some(hierarchy), Some(peer)) => {
+                hierarchy.admit_call(peer, &call.context.target, &call.method)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Lets the next node of the tree answer a call that nobody here does; where there is none, the
+    /// error says why nobody does.
+    fn pass_on(&self, call: ServedCall, error: &CallError) {
+        let context = &call.incoming().context;
+        let hierarchy = self.builtin.hierarchy.get();
+        let hop = hierarchy.and_then(|h| h.hop(&context.target, context.peer.as_ref()));
+        let Some(hop) = hop else {
+            return call.refuse(error);
+        };
+        let running = match self.begin(None) {
+            Ok(running) => running,
+            Err(error) => return call.refuse(&error),
+        };
+        let span = span(&call);
+        let answer = async move {
+            call.answer(&hop).await;
+            drop(running);
+        };
+        self.tasks.spawn_call(answer.instrument(span));
+    }
+
     /// Counts a call as running until what it gives is dropped.
     ///
     /// # Errors
     /// There are too many, or the node stops.
-    pub(crate) fn begin(&self, target: &Target) -> Result<Running, CallError> {
+    pub(crate) fn begin(&self, hosted: Option<Arc<Hosted>>) -> Result<Running, CallError> {
         if self.leaving.load(Ordering::Relaxed) {
             return Err(CallError::ShuttingDown);
         }
-        let hosted = target.hosted.clone();
         let running = self.running.fetch_add(1, Ordering::Relaxed);
         if let Some(hosted) = &hosted {
             hosted.counts.running.fetch_add(1, Ordering::Relaxed);
@@ -385,11 +415,14 @@ impl Dispatcher {
 
 impl Serve for Dispatcher {
     fn serve(&self, call: ServedCall) {
+        if let Err(error) = self.admit(call.incoming()) {
+            return call.refuse(&error);
+        }
         let target = match self.target(&call.incoming().context.target) {
             Ok(target) => target,
-            Err(error) => return call.refuse(&error),
+            Err(error) => return self.pass_on(call, &error),
         };
-        let running = match self.begin(&target) {
+        let running = match self.begin(target.hosted.clone()) {
             Ok(running) => running,
             Err(error) => return call.refuse(&error),
         };
@@ -449,7 +482,7 @@ fn span(call: &ServedCall) -> tracing::Span {
 /// An agent with the built-in methods, or the node itself, which has only those.
 pub(crate) struct Target {
     builtin: Arc<BuiltIn>,
-    hosted: Option<Arc<Hosted>>,
+    pub(crate) hosted: Option<Arc<Hosted>>,
 }
 
 // Written out: no future but the agent's own holds the call.

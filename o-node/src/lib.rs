@@ -14,6 +14,7 @@ mod dialed;
 mod dialer;
 mod events;
 mod find;
+mod hierarchy;
 mod hosting;
 mod link;
 mod memory;
@@ -25,6 +26,7 @@ pub mod raw;
 mod route;
 mod swarm;
 mod tasks;
+mod trust;
 
 #[cfg(feature = "kad")]
 pub use o_discovery::swarm::dht::{DhtConfig, DhtMode};
@@ -51,7 +53,12 @@ pub use crate::{
     bench::{Bar, Bench, BenchError, Load, Samples},
     builder::NodeBuilder,
     builtin::Stats,
-    config::{BenchConfig, LimitsConfig, NodeConfig, Preset, Times},
+    config::{
+        Admit, BenchConfig, Forward, HierarchyConfig, LimitsConfig, NodeConfig, PolicyConfig,
+        Preset, Times,
+    },
+    hierarchy::{Ancestor, Place, TreeNode},
     hosting::{HostError, Hosting},
     node::{Latency, Node, NodeChannel, PeerCaller, Throughput},
+    trust::{Trust, TrustError, TrustFileError},
 };

@@ -2,7 +2,9 @@
 
 mod calling;
 mod connecting;
+mod elsewhere;
 mod measuring;
+mod place;
 mod running;
 #[cfg(test)]
 mod tests;
@@ -31,6 +33,7 @@ use crate::{
     builder::NodeBuilder,
     config::{NodeConfig, Preset},
     events::EventBus,
+    hierarchy,
     hosting::{Agents, HostError, Hosting},
 };
 
@@ -89,8 +92,19 @@ impl Node {
 
     pub(crate) fn new(builder: NodeBuilder) -> Self {
         let agents = Arc::new(Agents::new(builder.config.node.max_agents));
+        let place = &builder.config.hierarchy;
+        // A configuration that makes no gate is refused at the start.
+        let family = place
+            .name
+            .as_ref()
+            .and_then(|_| hierarchy::gate(place).ok());
+        let mut gaters = builder.gaters;
+        if let Some(family) = &family {
+            gaters.push(Arc::new(family.clone()));
+        }
         let parts = running::Parts {
-            gater: Arc::new(builder.gaters),
+            gater: Arc::new(gaters),
+            family,
             discovery: builder.discovery,
             resolvers: builder.resolvers,
             transports: builder.transports,

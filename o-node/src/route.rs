@@ -12,11 +12,13 @@ use o_pool::AcquireError;
 
 use crate::{
     find::{Finder, RouteCache, Unconfirmed},
+    hierarchy::Hierarchy,
     hosting::Agents,
     peers::Peers,
 };
 
-/// Asks, in this order: the user's resolvers, what is hosted here, who is connected, what was found lately, discovery.
+/// Asks, in this order: the user's resolvers, what is hosted here, what was found lately, who is connected,
+/// the family in the hierarchy, discovery.
 #[derive(Clone, Debug)]
 pub(crate) struct NodeResolver {
     pub(crate) local: o_address::PeerId,
@@ -25,6 +27,7 @@ pub(crate) struct NodeResolver {
     pub(crate) agents: Arc<Agents>,
     pub(crate) peers: Arc<Peers>,
     pub(crate) cache: Arc<RouteCache>,
+    pub(crate) hierarchy: Option<Arc<Hierarchy>>,
     pub(crate) finder: Finder,
 }
 
@@ -91,6 +94,15 @@ impl NodeResolver {
         for link in hosting {
             if routes.iter().all(|route| route.peer != link.peer) {
                 routes.push(route(link.peer, Vec::new(), Source::Connected));
+            }
+        }
+        let family = self
+            .hierarchy
+            .as_ref()
+            .map(|hierarchy| hierarchy.known(address));
+        for known in family.unwrap_or_default() {
+            if routes.iter().all(|route| route.peer != known.peer) {
+                routes.push(known);
             }
         }
         routes

@@ -10,8 +10,10 @@
 //! ([`AgentDescription`]).
 
 mod cbor;
+mod delegation;
 mod describe;
 mod driver;
+mod fields;
 pub mod frame;
 mod header;
 mod record;
@@ -22,6 +24,10 @@ pub use crate::{
     cbor::{
         Blob, DecodeError, EncodeError, Limits, TranscodeError, decode_body, encode_body,
         from_slice, to_vec, transcode,
+    },
+    delegation::{
+        ChainError, DelegationError, RootOfTrust, sign_delegation, sign_successor, verify_chain,
+        verify_delegation, verify_record_chain, verify_successor,
     },
     describe::{AgentDescription, MethodDescription, NodeDescription},
     driver::{

@@ -7,7 +7,10 @@ use o_address::{Address, PeerId, TransportAddr};
 use o_core::{Capability, MethodSpec, NetworkId};
 
 use super::PresetArgs;
-use crate::{settings::GateName, values};
+use crate::{
+    settings::GateName,
+    values::{self, Who},
+};
 
 /// `o serve`.
 #[derive(Debug, Args)]
@@ -18,7 +21,8 @@ use crate::{settings::GateName, values};
   o serve o://try/echo --listen /ip4/127.0.0.1/tcp/4002/ws
   o serve o://try/echo --listen /unix/tmp/echo.sock
   o serve o://math/adder --method add=./add.py --allow 12D3KooW… --lan
-  o serve o://company/sales --parent /ip4/127.0.0.1/tcp/4001/p2p/12D3KooW… --allow 12D3KooW…
+  o serve o://company                                       the root of a tree, its leader
+  o serve o://company/sales --parent /ip4/127.0.0.1/tcp/4001/p2p/12D3KooW…
 
 COMMAND is split like a shell's words, without a shell. Its parameters are one JSON value on
 standard input; each JSON value that it writes to standard output goes to the caller at once. An
@@ -30,8 +34,9 @@ Without --method the built-in echo agent is served: `echo` answers with its para
 streams numbers. Every agent also has `ping`, `describe`, `stats` and, but for the
 preset public, what `o bench` measures with: node.bench.enabled = false turns that off.
 
-With --parent, only its parent and peers named with --allow may connect; others are refused, its own
-children and the leader too unless they are named. To let everybody in, give --gate open. Whom it dialed itself may answer, not call.
+With --parent it joins the tree of names below its parent, which vouches for it with a signed delegation.
+It then answers only its parent, its children, the leader and peers named with --allow; others reach it
+through the tree. To let everybody call, give --gate open. `o ls` shows the tree.
 
 Ctrl-C or SIGTERM ends it: running calls get a few seconds, then it exits with status 0; a second
 Ctrl-C, half a second later or more, ends it at once.")]
@@ -41,9 +46,27 @@ pub(crate) struct ServeArgs {
     /// A method and the program that answers it; can be repeated
     #[arg(long, short = 'm', value_name = "NAME=COMMAND")]
     pub(crate) method: Vec<MethodArg>,
-    /// Join the network through this node, the parent; it must end in /p2p/PEER_ID
-    #[arg(long, value_name = "MULTIADDR", help_heading = "Network")]
+    /// Be a child of the node at this address, whose name this one's begins with. Without /p2p/PEER_ID
+    /// at its end, and without --root-key, the first root that is seen is trusted and remembered
+    #[arg(long, value_name = "MULTIADDR", help_heading = "Hierarchy")]
     pub(crate) parent: Option<TransportAddr>,
+    /// The key of the root, the leader of the whole tree
+    #[arg(
+        long,
+        value_name = "PEER",
+        requires = "parent",
+        help_heading = "Hierarchy"
+    )]
+    pub(crate) root_key: Option<PeerId>,
+    /// Whom to take as children: everybody, nobody, or these peers only, and they under any name; can be
+    /// repeated, or separated by commas. By default everybody, with --public those named with --allow
+    #[arg(
+        long,
+        value_name = "WHO",
+        value_delimiter = ',',
+        help_heading = "Hierarchy"
+    )]
+    pub(crate) admit: Vec<Who>,
     #[command(flatten)]
     pub(crate) settings: SettingsArgs,
 }
@@ -94,7 +117,7 @@ pub(crate) struct SettingsArgs {
         help_heading = "Identity and access"
     )]
     pub(crate) seed: Option<String>,
-    /// Who may connect. hierarchy: only the parent and --allow peers; open:
+    /// Who may call. hierarchy: parent, children, leader and --allow peers; open:
     /// everybody. By default hierarchy with --parent, open without; a node without a parent is the
     /// root of its hierarchy and open [env: O_GATE]
     #[arg(long, value_name = "RULE", help_heading = "Identity and access")]

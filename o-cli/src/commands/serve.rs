@@ -64,7 +64,7 @@ pub(super) async fn run(args: ServeArgs, context: Context<'_>) -> Result<(), Fai
 pub(super) fn check(settings: &Settings) -> Result<(), Failure> {
     settings.node.validate()?;
     settings.node.check_listen()?;
-    gate::gater(settings, None)?;
+    gate::gater(settings, false)?;
     // Whatever the address and the key will be.
     let keys = Keypair::from_seed("nobody");
     let address = "o://nobody".parse();
@@ -116,20 +116,18 @@ fn builder(
     agent: Arc<dyn Agent>,
 ) -> Result<NodeBuilder, Failure> {
     let mut config = settings.node.clone();
-    if config.bootstrap.is_empty() && args.parent.is_none() {
+    if config.bootstrap.is_empty() && args.parent.is_none() && config.hierarchy.parent.is_none() {
         config.bootstrap = network::neighbors(settings).unwrap_or_else(|error| {
             tracing::warn!(%error, "it does not join the other nodes of this user by itself");
             Vec::new()
         });
     }
-    let parent = args.parent.as_ref().map(gate::parent).transpose()?;
-    if let Some(parent) = &args.parent {
-        config.bootstrap.insert(0, parent.clone());
-    }
+    config.hierarchy = gate::place(args, settings)?;
+    let is_child = config.hierarchy.parent.is_some();
     let builder = Node::builder(identity.keypair().clone(), settings.preset.value)
         .config(config)
         .host(hosting(args.address.clone(), settings, agent));
-    Ok(match gate::gater(settings, parent)? {
+    Ok(match gate::gater(settings, is_child)? {
         Some(gater) => builder.gater(gater),
         None => builder,
     })

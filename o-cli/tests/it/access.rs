@@ -92,7 +92,9 @@ async fn a_child_accepts_its_parent_and_whom_its_operator_names() {
     );
     let message = refused["message"].as_str().unwrap();
     assert!(
-        message.contains("accepts only its parent and peers named with --allow"),
+        message.contains(
+            "accepts only its parent, its children, the leader and peers named with --allow"
+        ),
         "{message}"
     );
     assert_eq!(call(&alone, "parent").await.ok(), "1\n");
@@ -125,29 +127,21 @@ async fn what_the_gate_does_is_explained() {
     let help = user.run(&["serve", "--help"]).await.ok();
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(
-        help.contains("only its parent and peers named with --allow may connect"),
+        help.contains(
+            "answers only its parent, its children, the leader and peers named with --allow"
+        ),
         "{help}"
     );
     assert!(
-        help.contains("only the parent and --allow peers; open: everybody"),
+        help.contains("parent, children, leader and --allow peers; open: everybody"),
         "{help}"
     );
     assert!(
-        help.contains("To let everybody in, give --gate open"),
+        help.contains("To let everybody call, give --gate open"),
         "{help}"
     );
-    let nameless = [
-        "serve",
-        "o://x",
-        "--parent",
-        "/ip4/127.0.0.1/tcp/1",
-        "--json",
-    ];
-    let error = user.run(&nameless).await.error(2);
-    assert!(
-        error["hint"].as_str().unwrap().contains("peer id"),
-        "{error}"
-    );
+    let keyless = ["serve", "o://x/y", "--root-key", "nobody"];
+    assert_eq!(user.run(&keyless).await.code(), 2);
     let wrong = ["serve", "o://x", "--gate", "closed"];
     assert_eq!(user.run(&wrong).await.code(), 2);
 }

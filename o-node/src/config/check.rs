@@ -43,6 +43,9 @@ impl NodeConfig {
         if let Err(error) = self.session.validate() {
             return bad(format!("session: {error}"));
         }
+        if let Err(reason) = self.hierarchy.check() {
+            return bad(reason);
+        }
         self.check_lists()?;
         self.check_times()?;
         self.check_far_times()?;

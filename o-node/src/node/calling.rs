@@ -11,11 +11,11 @@ use futures::{FutureExt, StreamExt, stream};
 use o_address::{Address, PeerId, TransportAddr};
 use o_core::{
     Agent, BodyStream, CallContext, CallError, Caller, DialError, Direction, IncomingCall,
-    OutgoingCall, Reply, Route, Source,
+    OutgoingCall, Reply, Route, Shape, Source,
 };
 use tokio::time::Instant;
 
-use super::{Node, running::Running};
+use super::{Node, elsewhere::Sure, running::Running};
 use crate::{
     hosting::{Dispatcher, Running as Counted, Target},
     link::Link,
@@ -78,6 +78,18 @@ impl Node {
     async fn call_routes(&self, mut call: OutgoingCall) -> Result<Reply, CallError> {
         let running = self.running_for_more()?;
         self.begin(&mut call);
+        if call.shape == Shape::Server {
+            return Box::pin(self.call_stream(running, call)).await;
+        }
+        self.call_once(&running, call).await
+    }
+
+    /// Calls once whoever is connected, known, found, or reached through the tree.
+    pub(super) async fn call_once(
+        &self,
+        running: &Running,
+        mut call: OutgoingCall,
+    ) -> Result<Reply, CallError> {
         // Most calls go to somebody who is connected. What else may be needed is kept out of their
         // future, which is copied on its way.
         if let Some(link) = running.connected(&call.target) {
@@ -95,46 +107,52 @@ impl Node {
                 Err((error, Again::No)) => return Err(error),
             }
         }
-        Self::call_by_routes(&running, call).boxed().await
+        running.call_by_routes(call, Sure::No).boxed().await
     }
+}
 
-    async fn call_by_routes(running: &Running, mut call: OutgoingCall) -> Result<Reply, CallError> {
-        let until = Until::of(&call);
-        if let Some(told) = running.told(&call.target, until).await? {
+impl Running {
+    /// Calls whoever is known or found.
+    pub(super) async fn call_found(
+        &self,
+        call: &mut OutgoingCall,
+        until: Until,
+        sure: Sure,
+    ) -> Outcome {
+        let ended = |error| (error, Again::No);
+        let told = self.told(&call.target, until).await;
+        if let Some(told) = told.map_err(ended)? {
             // Nobody else is asked, but who was lost may be back.
-            return match running.try_routes(told.clone(), &mut call, until).await {
+            return match self.try_routes(told.clone(), call, until, sure).await {
                 Err((error, Again::Yes)) if is_lost(&error) => {
-                    let outcome = running.try_routes(told, &mut call, until).await;
-                    outcome.map_err(|(error, _)| error)
+                    self.try_routes(told, call, until, sure).await
                 }
-                ended => ended.map_err(|(error, _)| error),
+                ended => ended,
             };
         }
-        let known = running.resolver.known(&call.target);
+        let known = self.resolver.known(&call.target);
         if known.is_empty() {
-            let found = running.search(&call.target, until).await?;
-            let outcome = running.try_routes(found, &mut call, until).await;
-            return outcome.map_err(|(error, _)| error);
+            let found = self.search(&call.target, until).await.map_err(ended)?;
+            return self.try_routes(found, call, until, sure).await;
         }
-        let failed = match running.try_routes(known, &mut call, until).await {
+        let failed = match self.try_routes(known, call, until, sure).await {
             Ok(reply) => return Ok(reply),
             // Only one node could have it, and has just said no.
             Err((failed @ CallError::NotFound { .. }, Again::Yes))
                 if call.target.pin().is_some() =>
             {
-                return Err(failed);
+                return Err(ended(failed));
             }
             Err((failed, Again::Yes)) => failed,
-            Err((failed, Again::No)) => return Err(failed),
+            Err(failed) => return Err(failed),
         };
         // What was known no longer holds: the agent may have moved.
-        match running.search(&call.target, until).await {
-            Ok(found) => {
-                let outcome = running.try_routes(found, &mut call, until).await;
-                outcome.map_err(|(error, _)| error)
+        match self.search(&call.target, until).await {
+            Ok(found) => self.try_routes(found, call, until, sure).await,
+            Err(error @ (CallError::TimedOut { .. } | CallError::ShuttingDown)) => {
+                Err(ended(error))
             }
-            Err(error @ (CallError::TimedOut { .. } | CallError::ShuttingDown)) => Err(error),
-            Err(_) => Err(failed),
+            Err(_) => Err(ended(failed)),
         }
     }
 }
@@ -196,7 +214,7 @@ impl Until {
 /// Whether a call that came to nothing can be made once more: nothing ran, or twice is as good as
 /// once, and it is still whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Again {
+pub(super) enum Again {
     Yes,
     No,
 }
@@ -214,7 +232,7 @@ fn is_lost(error: &CallError) -> bool {
 }
 
 /// A call's answer, or why there is none.
-type Outcome = Result<Reply, (CallError, Again)>;
+pub(super) type Outcome = Result<Reply, (CallError, Again)>;
 
 impl Running {
     /// The connection to whoever has `target`, if there is one already and nobody need be asked.
@@ -274,6 +292,7 @@ impl Running {
         routes: Vec<Route>,
         call: &mut OutgoingCall,
         until: Until,
+        sure: Sure,
     ) -> Outcome {
         let target = call.target.clone();
         let mut failed = CallError::NotFound {
@@ -298,7 +317,11 @@ impl Running {
                         break;
                     }
                 };
-                match self.call_link(&link, call).await {
+                let called = match sure {
+                    Sure::Yes => self.call_surely(&link, call).await,
+                    Sure::No => self.call_link(&link, call).await,
+                };
+                match called {
                     Ok(reply) => return Ok(reply),
                     Err((error, Again::Yes)) => failed = error,
                     Err(ended) => return Err(ended),
@@ -320,10 +343,10 @@ impl Running {
             source: Source::Connected,
             age: Duration::ZERO,
         };
-        self.try_routes(vec![route], call, until).await
+        self.try_routes(vec![route], call, until, Sure::No).await
     }
 
-    async fn lease(&self, route: &Route, target: &Address) -> Result<Link, CallError> {
+    pub(super) async fn lease(&self, route: &Route, target: &Address) -> Result<Link, CallError> {
         // The lease may go at once: a connection with a call on it is never evicted.
         match self.pool.acquire(route.peer, &route.addresses).await {
             Ok(lease) => Ok((*lease).clone()),
@@ -338,7 +361,7 @@ impl Running {
     /// Calls over one connection. The call stays with the caller of this, all but its stream: it can be
     /// made again after an error that came before anything ran there, or whatever came of a lost
     /// connection where a key says that twice is as good as once.
-    async fn call_link(&self, link: &Link, call: &mut OutgoingCall) -> Outcome {
+    pub(super) async fn call_link(&self, link: &Link, call: &mut OutgoingCall) -> Outcome {
         let whole = call.input.is_none();
         link.session.request(call).await.map_err(|unanswered| {
             let error = unanswered.error;
@@ -352,6 +375,9 @@ impl Running {
             let elsewhere = match error {
                 // The peer no longer hosts the name: another may answer to it.
                 CallError::NotFound { .. } => true,
+                // It answers only its family: a call that comes through the tree it may take. Whoever
+                // refuses has done nothing.
+                CallError::Refused { certain: true, .. } => true,
                 // It was leaving before it took the call. A method's own error of this kind, on a
                 // session that goes on, is an answer.
                 CallError::ShuttingDown => !link.session.is_open(),
@@ -403,7 +429,7 @@ struct Here {
 
 impl Here {
     fn begin(dispatcher: &Arc<Dispatcher>, target: &Target) -> Result<Self, CallError> {
-        let running = dispatcher.begin(target)?;
+        let running = dispatcher.begin(target.hosted.clone())?;
         dispatcher.local_calls.fetch_add(1, Ordering::Relaxed);
         Ok(Self {
             dispatcher: dispatcher.clone(),

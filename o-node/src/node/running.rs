@@ -30,6 +30,7 @@ use crate::{
     dialer::{NodeDialer, Outside},
     events::EventBus,
     find::Finder,
+    hierarchy::{self, FamilyGate, Hierarchy, Member},
     hosting::Dispatcher,
     memory,
     peers::Peers,
@@ -41,6 +42,8 @@ use crate::{
 /// What the user brought.
 pub(super) struct Parts {
     pub(super) gater: Arc<GaterChain>,
+    /// Who may connect by the rules of the hierarchy, where the node belongs to one; it stands in `gater`.
+    pub(super) family: Option<FamilyGate>,
     pub(super) discovery: Vec<Arc<dyn Discovery>>,
     pub(super) resolvers: Vec<Arc<dyn Resolver>>,
     pub(super) transports: Vec<Arc<dyn Transport>>,
@@ -59,12 +62,15 @@ pub(super) struct Running {
     pub(super) finder: Finder,
     pub(super) resolver: NodeResolver,
     pub(super) dispatcher: Arc<Dispatcher>,
+    pub(super) hierarchy: Option<Arc<Hierarchy>>,
     pub(super) addresses: Arc<watch::Sender<Vec<TransportAddr>>>,
     signer: Arc<dyn o_core::Signer>,
     announcer: Mutex<Option<(Announcer, watch::Receiver<u64>)>>,
     max_admitting: usize,
     /// How long a session's last bytes may take, and a local call's end.
     linger: Duration,
+    /// Most nodes that a call may pass on its way through a tree.
+    pub(super) max_hops: u8,
     /// How long a search may take for a call without a deadline.
     pub(super) search_timeout: Duration,
     events: EventBus,
@@ -104,19 +110,12 @@ impl Running {
 
         let sources = compose::sources(config, &inner.parts, built.sources)?;
         let finder = compose::finder(config, &sources, &pool, &peers);
-        let resolver = compose::resolver(inner, &finder);
         let addresses = Arc::new(watch::Sender::new(Vec::new()));
-        let announcer = Announcer {
-            agents: inner.agents.clone(),
-            builtin: dispatcher.builtin.clone(),
-            discovery: finder.discovery.clone(),
-            sources,
-            signer: Arc::new(inner.keypair.clone()),
-            network: config.network.clone(),
-            times: config.node.clone(),
-            addresses: addresses.subscribe(),
-            events: inner.events.clone(),
-        };
+        let hierarchy = compose::hierarchy(inner, &pool, &dispatcher, &addresses)?;
+        let resolver = compose::resolver(inner, &finder, hierarchy.clone());
+        let watched = addresses.subscribe();
+        let announcer =
+            compose::announcer(inner, &dispatcher, &finder, sources, watched, &hierarchy);
 
         let task = SwarmTask::new(
             built.parts,
@@ -136,11 +135,13 @@ impl Running {
             finder,
             resolver,
             dispatcher,
+            hierarchy,
             addresses,
             signer: announcer.signer.clone(),
             announcer: Mutex::new(Some((announcer, inner.agents.changes()))),
             linger: config.session.linger,
             max_admitting: config.limits.max_pending_inbound,
+            max_hops: config.hierarchy.max_hops,
             search_timeout: config.node.call_timeout,
             events: inner.events.clone(),
         };
@@ -196,6 +197,7 @@ impl Running {
                 until_leaving.run_until_cancelled_owned(announcing).await;
             });
         }
+        self.join_hierarchy(config);
         for address in &config.bootstrap {
             if let Some(peer) = address.peer_id() {
                 let (pool, address) = (self.pool.clone(), address.clone());
@@ -205,6 +207,28 @@ impl Running {
             }
         }
         Ok(())
+    }
+
+    /// Looks after the children, and joins the parent where there is one.
+    fn join_hierarchy(&self, config: &NodeConfig) {
+        let Some(hierarchy) = &self.hierarchy else {
+            return;
+        };
+        let keeping = hierarchy::keep(hierarchy.clone());
+        self.tasks.spawn("children", keeping);
+        let Some(home) = &config.hierarchy.parent else {
+            return;
+        };
+        let member = Member {
+            hierarchy: hierarchy.clone(),
+            pool: self.pool.clone(),
+            dialer: self.dialer.clone(),
+            home: home.clone(),
+        };
+        let until_leaving = self.leaving.clone();
+        self.tasks.spawn("parent", async move {
+            until_leaving.run_until_cancelled_owned(member.run()).await;
+        });
     }
 
     /// Takes the connections of a custom transport, through the same gater.

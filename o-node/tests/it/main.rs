@@ -21,6 +21,7 @@ mod finding;
 mod flow;
 mod gating;
 mod gone;
+mod hierarchy;
 mod hostile;
 mod hosting;
 mod idle;

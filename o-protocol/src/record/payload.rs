@@ -1,6 +1,6 @@
 //! The signed payloads: maps with integer keys, written in one way and read with care.
 
-use std::{fmt, marker::PhantomData};
+use std::fmt;
 
 use o_address::{Address, PeerId, TransportAddr};
 use o_core::{
@@ -13,7 +13,10 @@ use serde::{
 };
 use serde_bytes::{ByteArray, ByteBuf, Bytes};
 
-use crate::cbor::DecodeError;
+use crate::{
+    cbor::DecodeError,
+    fields::{ReadPeer, UpTo, read, required},
+};
 
 const NETWORK: i64 = 1;
 const ADDRESS: i64 = 2;
@@ -156,13 +159,6 @@ impl Fields {
     }
 }
 
-fn required<T>(value: Option<T>, key: i64) -> Result<T, DecodeError> {
-    value.ok_or_else(|| DecodeError::Mismatch {
-        path: String::new(),
-        message: format!("key {key} is missing"),
-    })
-}
-
 impl<'de> Deserialize<'de> for Fields {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(FieldsVisitor)
@@ -203,29 +199,6 @@ impl<'de> Visitor<'de> for FieldsVisitor {
             }
         }
         Ok(fields)
-    }
-}
-
-fn read<'de, T: DeserializeOwned, A: MapAccess<'de>>(
-    field: &mut Option<T>,
-    key: i64,
-    map: &mut A,
-) -> Result<(), A::Error> {
-    if field.is_some() {
-        return Err(A::Error::custom(format_args!("key {key} occurs twice")));
-    }
-    *field = Some(map.next_value()?);
-    Ok(())
-}
-
-struct ReadPeer(PeerId);
-
-impl<'de> Deserialize<'de> for ReadPeer {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let bytes = ByteBuf::deserialize(deserializer)?;
-        PeerId::from_bytes(&bytes)
-            .map(Self)
-            .map_err(D::Error::custom)
     }
 }
 
@@ -271,41 +244,4 @@ fn item<'de, T: DeserializeOwned, A: SeqAccess<'de>>(
     items
         .next_element()?
         .ok_or_else(|| A::Error::invalid_length(0, expected))
-}
-
-/// An array of which `MAX` items are kept, and one more to tell that there were too many.
-struct UpTo<T, const MAX: usize>(Vec<T>);
-
-impl<T, const MAX: usize> Default for UpTo<T, MAX> {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
-}
-
-impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for UpTo<T, MAX> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(UpToVisitor(PhantomData))
-    }
-}
-
-struct UpToVisitor<T, const MAX: usize>(PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for UpToVisitor<T, MAX> {
-    type Value = UpTo<T, MAX>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "an array of at most {MAX} items")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
-        let mut kept = Vec::new();
-        while kept.len() <= MAX {
-            match items.next_element()? {
-                Some(item) => kept.push(item),
-                None => return Ok(UpTo(kept)),
-            }
-        }
-        while items.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(UpTo(kept))
-    }
 }

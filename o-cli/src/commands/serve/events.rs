@@ -74,6 +74,28 @@ pub(super) fn as_json(event: &Result<Event, Lagged>) -> Option<Value> {
         Event::Hosted(address) => json!({ "event": "hosted", "address": address }),
         Event::Withdrawn(address) => json!({ "event": "withdrawn", "address": address }),
         Event::Announced(address) => json!({ "event": "announced", "address": address }),
+        Event::Attached { name, peer } => {
+            json!({ "event": "attached", "parent": name, "peer": peer })
+        }
+        Event::Detached { name, peer, reason } => {
+            json!({ "event": "detached", "parent": name, "peer": peer, "reason": reason })
+        }
+        Event::ChildJoined { name, peer } => {
+            json!({ "event": "child_joined", "child": name, "peer": peer })
+        }
+        Event::ChildLost { name, peer, reason } => {
+            json!({ "event": "child_lost", "child": name, "peer": peer, "reason": reason })
+        }
+        Event::RootChanged {
+            name,
+            remembered,
+            presented,
+        } => json!({
+            "event": "root_changed",
+            "root": name,
+            "remembered": remembered,
+            "presented": presented,
+        }),
         _ => return None,
     })
 }

@@ -2,31 +2,36 @@
 
 use std::{
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicBool, AtomicUsize},
     },
     time::Instant,
 };
 
+use o_address::TransportAddr;
 use o_core::{Discovery, StartError};
 use o_discovery::{BootstrapDiscovery, MergedDiscovery};
 use o_pool::Pool;
 use o_protocol::{Hello, MAX_HOSTED};
 use o_transport::{EnvelopeVerifier, build_watched_transport};
+use tokio::sync::watch;
 
 use super::{Inner, Parts};
 use crate::{
+    announce::Announcer,
     bench::Measured,
     builtin::BuiltIn,
     config::NodeConfig,
     dialer::{NodeDialer, Outside},
     find::{Finder, RouteCache},
+    hierarchy::{Hierarchy, HierarchyParts},
     hosting::{Agents, Dispatcher},
     pace::Pace,
     peers::Peers,
     route::NodeResolver,
     swarm::{self, Built, Shared},
     tasks::Tasks,
+    trust::Trust,
 };
 
 fn config_error(error: impl std::fmt::Display) -> StartError {
@@ -50,6 +55,7 @@ pub(super) fn dispatcher(inner: &Inner, tasks: &Tasks, peers: &Arc<Peers>) -> Ar
         started: Instant::now(),
         records: Mutex::default(),
         measured: Arc::new(Measured::new(config.bench.clone())),
+        hierarchy: OnceLock::new(),
     });
     Arc::new(Dispatcher {
         local,
@@ -180,8 +186,71 @@ pub(super) fn finder(
     }
 }
 
+/// The node's place in the hierarchy, where it has one.
+pub(super) fn hierarchy(
+    inner: &Inner,
+    pool: &Pool<NodeDialer>,
+    dispatcher: &Dispatcher,
+    addresses: &watch::Sender<Vec<TransportAddr>>,
+) -> Result<Option<Arc<Hierarchy>>, StartError> {
+    let config = &inner.config.hierarchy;
+    let (Some(name), Some(gate)) = (&config.name, &inner.parts.family) else {
+        return match config.parent {
+            Some(_) => Err(config_error(
+                "`hierarchy.parent` needs a `hierarchy.name`, or an agent",
+            )),
+            None => Ok(None),
+        };
+    };
+    let trust = Trust::open(inner.config.network.clone(), config.trust_file.clone());
+    let hierarchy = Hierarchy::new(HierarchyParts {
+        config: config.clone(),
+        name: name.clone(),
+        network: inner.config.network.clone(),
+        gate: gate.clone(),
+        trust: Arc::new(trust.map_err(config_error)?),
+        peers: dispatcher.peers.clone(),
+        pool: pool.clone(),
+        signer: Arc::new(inner.keypair.clone()),
+        verifier: Arc::new(EnvelopeVerifier),
+        addresses: addresses.subscribe(),
+        events: inner.events.clone(),
+    });
+    let hierarchy = Arc::new(hierarchy.map_err(config_error)?);
+    // It is set nowhere else.
+    let _ = dispatcher.builtin.hierarchy.set(hierarchy.clone());
+    Ok(Some(hierarchy))
+}
+
+/// What announces the agents.
+pub(super) fn announcer(
+    inner: &Inner,
+    dispatcher: &Dispatcher,
+    finder: &Finder,
+    sources: Vec<Arc<dyn Discovery>>,
+    addresses: watch::Receiver<Vec<TransportAddr>>,
+    hierarchy: &Option<Arc<Hierarchy>>,
+) -> Announcer {
+    Announcer {
+        agents: inner.agents.clone(),
+        builtin: dispatcher.builtin.clone(),
+        discovery: finder.discovery.clone(),
+        sources,
+        signer: Arc::new(inner.keypair.clone()),
+        network: inner.config.network.clone(),
+        times: inner.config.node.clone(),
+        addresses,
+        chain: hierarchy.as_ref().map(|hierarchy| hierarchy.chain()),
+        events: inner.events.clone(),
+    }
+}
+
 /// From names to peers: the user's resolvers, and what the node knows and finds.
-pub(super) fn resolver(inner: &Inner, finder: &Finder) -> NodeResolver {
+pub(super) fn resolver(
+    inner: &Inner,
+    finder: &Finder,
+    hierarchy: Option<Arc<Hierarchy>>,
+) -> NodeResolver {
     let node = &inner.config.node;
     NodeResolver {
         local: inner.keypair.peer_id(),
@@ -189,6 +258,7 @@ pub(super) fn resolver(inner: &Inner, finder: &Finder) -> NodeResolver {
         agents: inner.agents.clone(),
         peers: finder.peers.clone(),
         cache: Arc::new(RouteCache::new(node.route_lifetime, node.max_routes)),
+        hierarchy,
         finder: finder.clone(),
     }
 }

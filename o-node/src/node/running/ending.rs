@@ -42,6 +42,9 @@ impl Running {
     /// Leaves the tables of others, and waits no longer than `withdraw_timeout` for them.
     async fn withdraw_all(&self, config: &NodeConfig) {
         self.leaving.cancel();
+        if let Some(hierarchy) = &self.hierarchy {
+            hierarchy.leave().await;
+        }
         self.swarm.leave().await;
         let records = {
             let builtin = &self.dispatcher.builtin;

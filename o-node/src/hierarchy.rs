@@ -1,0 +1,282 @@
+//! Parents and children: who joins whom, who is gone, and which way through the tree a call goes.
+
+mod forward;
+mod gate;
+mod keep;
+mod member;
+mod serve;
+mod state;
+mod wire;
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant, SystemTime},
+};
+
+use o_address::{Address, PeerId, TransportAddr};
+use o_core::{
+    Access, CallError, Chain, Event, Events as _, NetworkId, OutgoingCall, Policy, Reply, Route,
+    Signer, Source, Verifier,
+};
+use o_pool::Pool;
+use o_protocol::{RootOfTrust, decode_body, encode_body};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::sync::watch;
+
+use self::state::Family;
+pub use self::wire::{Ancestor, Place, TreeNode};
+pub(crate) use self::{
+    forward::Hop,
+    gate::FamilyGate,
+    keep::keep,
+    member::Member,
+    serve::{is_reserved, specs},
+};
+use crate::{
+    config::{Admit, Forward, HierarchyConfig},
+    dialer::NodeDialer,
+    events::EventBus,
+    link::Link,
+    peers::Peers,
+    trust::Trust,
+};
+
+/// What makes a node part of a hierarchy, for one run of it.
+#[derive(Debug)]
+pub(crate) struct Hierarchy {
+    pub(crate) config: HierarchyConfig,
+    pub(crate) name: Address,
+    local: PeerId,
+    network: NetworkId,
+    /// What this node forbids, beside what its parent does.
+    own: Policy,
+    gate: FamilyGate,
+    family: Mutex<Family>,
+    /// What gives the node its name, once it has joined; that of a root from the start.
+    chain: watch::Sender<Option<Chain>>,
+    trust: Arc<Trust>,
+    peers: Arc<Peers>,
+    pool: Pool<NodeDialer>,
+    signer: Arc<dyn Signer>,
+    verifier: Arc<dyn Verifier>,
+    addresses: watch::Receiver<Vec<TransportAddr>>,
+    events: EventBus,
+    started: Instant,
+}
+
+/// What a hierarchy is made from.
+pub(crate) struct HierarchyParts {
+    pub(crate) config: HierarchyConfig,
+    pub(crate) name: Address,
+    pub(crate) network: NetworkId,
+    pub(crate) gate: FamilyGate,
+    pub(crate) trust: Arc<Trust>,
+    pub(crate) peers: Arc<Peers>,
+    pub(crate) pool: Pool<NodeDialer>,
+    pub(crate) signer: Arc<dyn Signer>,
+    pub(crate) verifier: Arc<dyn Verifier>,
+    pub(crate) addresses: watch::Receiver<Vec<TransportAddr>>,
+    pub(crate) events: EventBus,
+}
+
+/// The gate of a node with this configuration, before it has joined anybody.
+///
+/// # Errors
+/// A policy that cannot be read, in words.
+pub(crate) fn gate(config: &HierarchyConfig) -> Result<FamilyGate, String> {
+    let friends = config.friends.iter().copied().collect();
+    let applicants = config.admit != Admit::Nobody;
+    Ok(FamilyGate::new(own_policy(config)?, friends, applicants))
+}
+
+/// What the node forbids itself: a child lets in its family only, unless it is told otherwise.
+fn own_policy(config: &HierarchyConfig) -> Result<Policy, String> {
+    let mut policy = config.policy.policy()?;
+    if config.policy.access.is_none() && config.parent.is_some() {
+        policy.access = Access::Family;
+    }
+    Ok(policy)
+}
+
+impl Hierarchy {
+    /// # Errors
+    /// A policy that cannot be read, in words.
+    pub(crate) fn new(parts: HierarchyParts) -> Result<Self, String> {
+        let local = parts.signer.peer();
+        let is_root = parts.config.parent.is_none();
+        let chain = is_root.then(|| Chain::of_root(local));
+        let max_children = parts.config.max_children;
+        Ok(Self {
+            own: own_policy(&parts.config)?,
+            config: parts.config,
+            local,
+            network: parts.network,
+            gate: parts.gate,
+            family: Mutex::new(Family::new(parts.name.clone(), local, max_children)),
+            name: parts.name,
+            chain: watch::Sender::new(chain),
+            trust: parts.trust,
+            peers: parts.peers,
+            pool: parts.pool,
+            signer: parts.signer,
+            verifier: parts.verifier,
+            addresses: parts.addresses,
+            events: parts.events,
+            started: Instant::now(),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Family> {
+        self.family.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The node that this one is attached to.
+    pub(crate) fn parent(&self) -> Option<PeerId> {
+        self.lock().parent().map(|parent| parent.peer)
+    }
+
+    /// The nodes directly below.
+    pub(crate) fn children(&self) -> Vec<(Address, PeerId)> {
+        let family = self.lock();
+        let children = family.children();
+        children
+            .map(|(peer, child)| (child.name.clone(), *peer))
+            .collect()
+    }
+
+    /// What gives the node its name, and when that changes.
+    pub(crate) fn chain(&self) -> watch::Receiver<Option<Chain>> {
+        self.chain.subscribe()
+    }
+
+    /// The chain as it is now.
+    pub(crate) fn held(&self) -> Option<Chain> {
+        self.chain.borrow().clone()
+    }
+
+    /// Whether a call of `peer` to `method` of `target` is answered.
+    ///
+    /// # Errors
+    /// Refused: a stranger may only ask to join.
+    pub(crate) fn admit_call(
+        &self,
+        peer: &PeerId,
+        target: &Address,
+        method: &str,
+    ) -> Result<(), CallError> {
+        if self.gate.may_call(peer) || (target.is_node() && serve::is_for_applicants(method)) {
+            return Ok(());
+        }
+        Err(CallError::Refused {
+            peer: Some(self.local),
+            reason: REFUSED.into(),
+            certain: true,
+        })
+    }
+
+    /// The way on for a call that came from `from` (`None`: from this node) and that nobody here
+    /// answers, if there is one.
+    pub(crate) fn hop(&self, target: &Address, from: Option<&PeerId>) -> Option<Hop> {
+        let forwards = match (self.config.forward, from) {
+            (_, None) | (Forward::Everybody, _) => true,
+            (Forward::Family, Some(peer)) => self.gate.is_family(peer),
+            (Forward::Nobody, Some(_)) => false,
+        };
+        let root = self.name.root();
+        let ours = root.name() == target.name() || root.is_ancestor_of(target) || target.is_node();
+        if !forwards || !ours {
+            return None;
+        }
+        let next = self.lock().next_hop(target, from)?;
+        let link = self.peers.get(&next)?;
+        let max_hops = self.config.max_hops;
+        Some(Hop { link, max_hops })
+    }
+
+    /// Where a node of the family is that has this name.
+    pub(crate) fn known(&self, address: &Address) -> Vec<Route> {
+        let family = self.lock();
+        let above = family.parent().into_iter().flat_map(|parent| &parent.above);
+        let above = above.map(|ancestor| (&ancestor.name, ancestor.peer, &ancestor.addresses));
+        let below = family.children();
+        let below = below.map(|(peer, child)| (&child.name, *peer, &child.addresses));
+        let named = above.chain(below).filter(|(name, peer, _)| {
+            name.name() == address.name() && address.pin().is_none_or(|pin| pin == *peer)
+        });
+        let routes = named.map(|(_, peer, addresses)| Route {
+            peer,
+            addresses: addresses.clone(),
+            source: Source::Hierarchy,
+            age: Duration::ZERO,
+        });
+        routes.collect()
+    }
+
+    /// Takes over what a chain says about this node.
+    fn adopt(&self, chain: Chain) {
+        let policy = chain.policy().narrowed(&self.own);
+        self.gate.set_policy(policy);
+        let leader = chain.root();
+        let family = self.gate.family();
+        family.set_leader((leader != self.local).then_some(leader));
+        self.chain.send_if_modified(|held| {
+            let changed = held.as_ref() != Some(&chain);
+            *held = Some(chain);
+            changed
+        });
+    }
+
+    /// The key that is trusted as the root of this node's name.
+    fn root_of_trust(&self) -> Option<RootOfTrust> {
+        match &*self.chain.borrow() {
+            Some(chain) => Some(RootOfTrust::new(self.name.root(), chain.trusted())),
+            None => self.trust.root_for(&self.name),
+        }
+    }
+
+    /// Says to the parent that this node goes.
+    pub(crate) async fn leave(&self) {
+        let parent = self.lock().parent().map(|parent| parent.peer);
+        let link = parent.and_then(|peer| self.peers.get(&peer));
+        if let Some(link) = link {
+            // A parent that does not hear it will notice.
+            let _: Result<(), _> = ask(&link, serve::LEAVE, &(), LEAVING).await;
+        }
+    }
+
+    fn publish(&self, event: Event) {
+        self.events.publish(event);
+    }
+
+    fn now(&self) -> SystemTime {
+        SystemTime::now()
+    }
+}
+
+/// What a caller reads whom the hierarchy refuses.
+const REFUSED: &str =
+    "this node accepts only its parent, its children, the leader and peers named with --allow";
+
+/// How long a parent may take to hear that a child goes.
+const LEAVING: Duration = Duration::from_millis(500);
+
+/// Asks the node at the other end of a connection.
+async fn ask<P: Serialize, R: DeserializeOwned>(
+    link: &Link,
+    method: &'static str,
+    params: &P,
+    timeout: Duration,
+) -> Result<R, CallError> {
+    let invalid = |message: String| CallError::InvalidReply { message };
+    let body = encode_body(o_core::Encoding::Cbor, params);
+    let body = body.map_err(|error| CallError::Internal {
+        message: error.to_string(),
+    })?;
+    let call = OutgoingCall::unary(Address::node(), method, body).timeout(timeout);
+    let asked = tokio::time::timeout(timeout, o_core::Caller::call(&link.session, call)).await;
+    let reply = asked.unwrap_or(Err(CallError::TimedOut { after: timeout }))?;
+    match reply {
+        Reply::One(body) => decode_body(&body).map_err(|error| invalid(error.to_string())),
+        Reply::Stream(_) => Err(invalid("a stream came".into())),
+    }
+}

@@ -1,0 +1,390 @@
+//! A child's side: it joins its parent, tells it that it is there, and goes to the next one above
+//! when the parent is gone.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use o_address::{PeerId, TransportAddr};
+use o_core::{CallError, Chain, Direction, Event};
+use o_pool::Pool;
+use o_protocol::{Blob, ChainError, RootOfTrust, verify_chain};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::{
+    Hierarchy, ask,
+    serve::{BEAT, JOIN, LEAVE},
+    state::Parent,
+    wire::{Ancestor, Beat, Beaten, JoinRequest, Joined, bounded, digest},
+};
+use crate::{dialer::NodeDialer, link::Link, route, trust::TrustError};
+
+/// The shortest and the longest heartbeat that a parent may ask for.
+const HEARTBEAT: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(60)];
+/// The least that a parent that was lost is waited for before the next one above is asked.
+const LOST_PARENT: Duration = Duration::from_millis(500);
+/// The longest pause between two rounds of asking everybody above to take this node.
+const MAX_PAUSE: Duration = Duration::from_secs(2);
+
+/// A node that has a parent.
+pub(crate) struct Member {
+    pub(crate) hierarchy: Arc<Hierarchy>,
+    pub(crate) pool: Pool<NodeDialer>,
+    pub(crate) dialer: NodeDialer,
+    /// Where the parent is that the operator chose.
+    pub(crate) home: TransportAddr,
+}
+
+/// Somebody who may become the parent.
+#[derive(Clone, Debug)]
+struct Candidate {
+    /// `None`: whoever answers at the address.
+    peer: Option<PeerId>,
+    addresses: Vec<TransportAddr>,
+    /// Whether it is the parent that the operator chose.
+    home: bool,
+}
+
+/// A parent that has taken this node.
+struct Attachment {
+    link: Link,
+    home: bool,
+    heartbeat: Duration,
+    patience: Duration,
+    /// The address list that the parent knows.
+    told: Vec<TransportAddr>,
+}
+
+/// Why a candidate did not take this node.
+#[derive(Debug, thiserror::Error)]
+enum JoinError {
+    #[error("cannot be reached: {0}")]
+    Dial(String),
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error("its chain does not hold: {0}")]
+    Chain(#[from] ChainError),
+    #[error("its chain is for {holder} and {subtree}")]
+    NotOurs { holder: String, subtree: String },
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+}
+
+impl Member {
+    /// Joins, and stays joined until it is dropped.
+    pub(crate) async fn run(self) {
+        // The way up as it was heard last: it outlives the parent that told it.
+        let mut above: Vec<Ancestor> = Vec::new();
+        let mut pause = Duration::from_millis(50);
+        let mut warned = false;
+        loop {
+            let Some(attachment) = self.seek(&above, &mut warned).await else {
+                sleep(pause).await;
+                pause = (pause * 2)
+                    .min(MAX_PAUSE)
+                    .min(self.hierarchy.config.return_interval);
+                continue;
+            };
+            pause = Duration::from_millis(50);
+            warned = false;
+            self.stay(attachment, &mut above).await;
+        }
+    }
+
+    /// Asks the chosen parent, then everybody who was known above it, the nearest first.
+    async fn seek(&self, above: &[Ancestor], warned: &mut bool) -> Option<Attachment> {
+        let home = self.home();
+        let others = above
+            .iter()
+            .filter(|a| Some(a.peer) != home.peer && a.peer != self.hierarchy.local);
+        let others = others.map(|ancestor| Candidate {
+            peer: Some(ancestor.peer),
+            addresses: ancestor.addresses.clone(),
+            home: false,
+        });
+        for candidate in [home.clone()].into_iter().chain(others) {
+            let limit = match candidate.home && !above.is_empty() {
+                true => self.hierarchy.config.heartbeat.max(LOST_PARENT),
+                false => self.hierarchy.config.join_timeout,
+            };
+            match self.join(&candidate, limit).await {
+                Ok(attachment) => return Some(attachment),
+                Err(JoinError::Trust(TrustError::Changed { .. })) => *warned = true,
+                Err(error) if candidate.home && !*warned => {
+                    *warned = true;
+                    let parent = &self.home;
+                    tracing::warn!(%parent, %error, "the parent did not take this node, will try again");
+                }
+                Err(error) => tracing::debug!(?candidate, %error, "not taken as a child"),
+            }
+        }
+        None
+    }
+
+    fn home(&self) -> Candidate {
+        Candidate {
+            peer: self.home.peer_id(),
+            addresses: vec![self.home.clone()],
+            home: true,
+        }
+    }
+
+    async fn join(&self, candidate: &Candidate, limit: Duration) -> Result<Attachment, JoinError> {
+        let joining = self.try_join(candidate);
+        let timed_out = CallError::TimedOut { after: limit };
+        tokio::time::timeout(limit, joining)
+            .await
+            .unwrap_or(Err(timed_out.into()))
+    }
+
+    async fn try_join(&self, candidate: &Candidate) -> Result<Attachment, JoinError> {
+        let hierarchy = &self.hierarchy;
+        let link = self.connect(candidate).await?;
+        let told = hierarchy.addresses.borrow().clone();
+        let held = hierarchy.chain.borrow().clone();
+        let request = JoinRequest {
+            name: hierarchy.name.clone(),
+            chain: held.iter().flat_map(Chain::envelopes).map(Blob).collect(),
+            addresses: told.clone(),
+        };
+        let limit = hierarchy.config.join_timeout;
+        let joined: Joined = ask(&link, JOIN, &request, limit).await?;
+        let [shortest, longest] = HEARTBEAT;
+        let heartbeat = Duration::from_millis(joined.heartbeat_ms).clamp(shortest, longest);
+        let patience = Duration::from_millis(joined.patience_ms).clamp(heartbeat * 2, longest * 10);
+        let chain = self.check(&joined, &link)?;
+        let above = bounded(joined.above);
+        hierarchy.adopt(chain);
+        self.attached(&link, above);
+        Ok(Attachment {
+            link,
+            home: candidate.home,
+            heartbeat,
+            patience,
+            told,
+        })
+    }
+
+    async fn connect(&self, candidate: &Candidate) -> Result<Link, JoinError> {
+        let failed = |error: &dyn std::fmt::Display| JoinError::Dial(error.to_string());
+        if let Some(peer) = candidate.peer {
+            let lease = self.pool.acquire(peer, &candidate.addresses).await;
+            return Ok((*lease.map_err(|error| failed(&error))?).clone());
+        }
+        let link = self.dialer.dial_anybody(self.home.clone()).await;
+        let link =
+            link.map_err(|error| failed(&route::dial_error(&error, &self.hierarchy.name)))?;
+        let adopted = self
+            .pool
+            .adopt(link.peer, link.clone(), Direction::Outbound);
+        adopted.map_err(|full| failed(&format!("{} is reached", full.limit)))?;
+        Ok(link)
+    }
+
+    /// What a parent says that it gives, if a root that is trusted gave it to the parent.
+    fn check(&self, joined: &Joined, link: &Link) -> Result<Chain, JoinError> {
+        let hierarchy = &self.hierarchy;
+        let root = RootOfTrust::new(joined.root.clone(), joined.root_key);
+        let chain = self.verify(&joined.chain, &root)?;
+        let given = chain.subtree().map(ToString::to_string).unwrap_or_default();
+        let giver = chain
+            .delegations()
+            .last()
+            .map(|last| last.delegation().issuer);
+        let root_is_ours = joined.root.name() == hierarchy.name.root().name();
+        let ours = chain.holder() == hierarchy.local && given == hierarchy.name.name();
+        if !ours || !root_is_ours || giver != Some(link.peer) {
+            return Err(JoinError::NotOurs {
+                holder: chain.holder().to_string(),
+                subtree: given,
+            });
+        }
+        let config = &hierarchy.config;
+        // The operator named a key: the root's, or that of a parent who vouches for the root.
+        let given = config
+            .root_key
+            .or_else(|| self.home.peer_id().filter(|id| *id == chain.root()));
+        let trusted = match given {
+            Some(key) => hierarchy.trust.given(&root, &chain, key),
+            None => hierarchy.trust.first_use(&root, &chain),
+        };
+        if let Err(TrustError::Changed {
+            remembered,
+            presented,
+            ..
+        }) = &trusted
+        {
+            let (name, remembered, presented) = (root.name.clone(), *remembered, *presented);
+            tracing::error!(%name, %remembered, %presented, "THE KEY OF THE ROOT HAS CHANGED: not joined; if that is right, `o trust forget {name}`");
+            hierarchy.publish(Event::RootChanged {
+                name,
+                remembered,
+                presented,
+            });
+        }
+        trusted?;
+        Ok(chain)
+    }
+
+    fn verify(&self, chain: &[Blob], root: &RootOfTrust) -> Result<Chain, ChainError> {
+        let envelopes: Vec<_> = chain.iter().map(|blob| blob.0.clone()).collect();
+        let hierarchy = &self.hierarchy;
+        let (verifier, network) = (&*hierarchy.verifier, &hierarchy.network);
+        verify_chain(&envelopes, root, verifier, SystemTime::now(), network)
+    }
+
+    fn attached(&self, link: &Link, above: Vec<Ancestor>) {
+        let hierarchy = &self.hierarchy;
+        let peer = link.peer;
+        hierarchy.gate.family().set_parent(Some(peer));
+        // The limit on protected peers is above what a node's own peers need.
+        let _ = self.pool.protect(peer);
+        let name = above
+            .first()
+            .map_or_else(|| hierarchy.name.root(), |first| first.name.clone());
+        let before = hierarchy.lock().set_parent(Some(Parent { peer, above }));
+        if before.is_none_or(|before| before.peer != peer) {
+            tracing::info!(parent = %name, %peer, "joined");
+            hierarchy.publish(Event::Attached { name, peer });
+        }
+    }
+
+    /// Tells the parent again and again that this node is there. Returns when the parent is lost, or
+    /// no longer knows it.
+    async fn stay(&self, mut attachment: Attachment, above: &mut Vec<Ancestor>) {
+        let mut back = Instant::now() + self.hierarchy.config.return_interval;
+        let mut heard = Instant::now();
+        let mut next = Instant::now() + attachment.heartbeat;
+        self.keep_above(above);
+        loop {
+            let session = attachment.link.session.clone();
+            tokio::select! {
+                biased;
+                _ = session.closed() => {
+                    // Another connection may be up; a parent that is there takes this node back.
+                    return self.detached(&attachment, "the connection is gone");
+                }
+                () = sleep_until(next) => {}
+            }
+            match self.beat(&mut attachment, above).await {
+                Ok(true) => heard = Instant::now(),
+                Ok(false) => return self.detached(&attachment, "it does not know this node"),
+                Err(error) => tracing::debug!(%error, "the parent did not answer"),
+            }
+            if heard.elapsed() > attachment.patience {
+                return self.detached(&attachment, "it does not answer");
+            }
+            next = (next + attachment.heartbeat).max(Instant::now());
+            if !attachment.home && Instant::now() >= back {
+                if let Ok(home) = self
+                    .join(&self.home(), self.hierarchy.config.join_timeout)
+                    .await
+                {
+                    self.leave(&attachment).await;
+                    attachment = home;
+                    heard = Instant::now();
+                    self.keep_above(above);
+                }
+                back = Instant::now() + self.hierarchy.config.return_interval;
+            }
+        }
+    }
+
+    /// One heartbeat: whether the parent knows this node.
+    async fn beat(
+        &self,
+        attachment: &mut Attachment,
+        above: &mut Vec<Ancestor>,
+    ) -> Result<bool, JoinError> {
+        let hierarchy = &self.hierarchy;
+        let now = hierarchy.addresses.borrow().clone();
+        let (known, below) = {
+            let family = hierarchy.lock();
+            let known = family.parent().map_or(0, |parent| digest(&parent.above));
+            (known, family.below())
+        };
+        let beat = Beat {
+            above: known,
+            addresses: (now != attachment.told).then(|| now.clone()),
+            below,
+            renew: self.is_half_over(),
+        };
+        let answer: Beaten = ask(&attachment.link, BEAT, &beat, attachment.patience).await?;
+        if !answer.known {
+            return Ok(false);
+        }
+        attachment.told = now;
+        if let Some(chain) = answer.chain {
+            let root = hierarchy.root_of_trust();
+            if let Some(root) = root {
+                let chain = self.verify(&chain, &root)?;
+                if chain.holder() == hierarchy.local {
+                    hierarchy.adopt(chain);
+                }
+            }
+        }
+        if let Some(changed) = answer.above {
+            let (peer, changed) = (attachment.link.peer, bounded(changed));
+            hierarchy.lock().set_parent(Some(Parent {
+                peer,
+                above: changed,
+            }));
+            self.keep_above(above);
+        }
+        Ok(true)
+    }
+
+    /// Remembers the way up from the chosen parent, and that from another one behind it.
+    fn keep_above(&self, above: &mut Vec<Ancestor>) {
+        let now = self
+            .hierarchy
+            .lock()
+            .parent()
+            .map(|parent| parent.above.clone());
+        let now = now.unwrap_or_default();
+        let older: Vec<_> = above
+            .iter()
+            .filter(|old| now.iter().all(|new| new.peer != old.peer))
+            .cloned()
+            .collect();
+        *above = bounded(now.into_iter().chain(older).collect());
+    }
+
+    /// Whether half of the time is over for which the delegation holds.
+    fn is_half_over(&self) -> bool {
+        let chain = self.hierarchy.chain.borrow();
+        let own = chain.as_ref().and_then(|chain| chain.delegations().last());
+        own.is_some_and(|own| {
+            let times = own.delegation().times;
+            times.age(SystemTime::now()) > Duration::from_secs(times.lifetime.into()) / 2
+        })
+    }
+
+    fn detached(&self, attachment: &Attachment, reason: &'static str) {
+        let peer = attachment.link.peer;
+        self.pool.unprotect(&peer);
+        let before = self.hierarchy.lock().set_parent(None);
+        let Some(before) = before else { return };
+        let name = before
+            .above
+            .first()
+            .map_or_else(|| self.hierarchy.name.root(), |first| first.name.clone());
+        tracing::warn!(parent = %name, %peer, reason, "the parent is lost");
+        self.hierarchy.publish(Event::Detached {
+            name,
+            peer,
+            reason: reason.to_owned(),
+        });
+    }
+
+    /// Says to a parent that another one has taken its place.
+    async fn leave(&self, attachment: &Attachment) {
+        let limit = self.hierarchy.config.heartbeat;
+        let left: Result<(), _> = ask(&attachment.link, LEAVE, &(), limit).await;
+        if let Err(error) = left {
+            tracing::debug!(%error, "the parent was not told that this node left");
+        }
+        self.pool.unprotect(&attachment.link.peer);
+    }
+}

@@ -1,0 +1,437 @@
+//! What a parent answers: join, beat, leave; and everybody: place and tree.
+
+use std::time::{Duration, Instant};
+
+use futures::{StreamExt as _, stream};
+use o_address::{Address, PeerId};
+use o_core::{
+    CallContext, CallError, Chain, Delegation, Encoding, Event, IncomingCall, MethodSpec,
+    OutgoingCall, Policy, Record, RecordTimes, Reply, Shape, SignedDelegation,
+};
+use o_protocol::{
+    Blob, decode_body, encode_body, params_schema, result_schema, sign_delegation, verify_chain,
+};
+
+use super::{
+    Hierarchy, ask,
+    wire::{Beat, Beaten, JoinRequest, Joined, Place, TreeNode, TreeRequest, digest},
+};
+use crate::{config::Admit, link::Link};
+
+pub(super) const JOIN: &str = "hierarchy.join";
+pub(super) const BEAT: &str = "hierarchy.beat";
+pub(super) const LEAVE: &str = "hierarchy.leave";
+const PLACE: &str = "hierarchy.place";
+const TREE: &str = "hierarchy.tree";
+
+/// The methods with what they do.
+const METHODS: [(&str, &str); 5] = [
+    (JOIN, "Makes the caller a child of this node."),
+    (BEAT, "Tells this node that a child is there."),
+    (LEAVE, "Ends it that the caller is a child of this node."),
+    (PLACE, "Says where this node stands in its hierarchy."),
+    (TREE, "Lists this node and those below it."),
+];
+
+/// How long a child may take to answer its parent's ping.
+const PING_BACK: Duration = Duration::from_secs(2);
+/// How long a list of the tree may take; those below get four fifths of what is left at each level.
+const LISTING: Duration = Duration::from_secs(5);
+/// Children that are asked for their part of the tree at once.
+const LISTING_AT_ONCE: usize = 16;
+
+/// Whether somebody who is not of the family yet may call this method of the node.
+pub(super) fn is_for_applicants(method: &str) -> bool {
+    matches!(method, JOIN | PLACE | "ping")
+}
+
+/// The contract of each method.
+pub(crate) fn specs() -> impl Iterator<Item = MethodSpec> {
+    METHODS.iter().map(|(name, description)| {
+        let shape = if *name == TREE {
+            Shape::Server
+        } else {
+            Shape::Unary
+        };
+        let mut spec = MethodSpec::new(*name, shape);
+        spec.description = (*description).into();
+        spec.idempotent = true;
+        (spec.params, spec.result) = match *name {
+            JOIN => (
+                Some(params_schema::<JoinRequest>()),
+                Some(result_schema::<Joined>()),
+            ),
+            BEAT => (
+                Some(params_schema::<Beat>()),
+                Some(result_schema::<Beaten>()),
+            ),
+            TREE => (
+                Some(params_schema::<TreeRequest>()),
+                Some(result_schema::<TreeNode>()),
+            ),
+            PLACE => (None, Some(result_schema::<Place>())),
+            _ => (None, None),
+        };
+        spec
+    })
+}
+
+/// Whether a method is one of these.
+pub(crate) fn is_reserved(method: &str) -> bool {
+    METHODS.iter().any(|(name, _)| *name == method)
+}
+
+impl Hierarchy {
+    /// Answers one of [`METHODS`].
+    pub(crate) async fn call(&self, call: IncomingCall) -> Result<Reply, CallError> {
+        let encoding = call.body.encoding;
+        let params = |error: o_protocol::DecodeError| CallError::InvalidParams {
+            message: error.to_string(),
+        };
+        match &*call.method {
+            JOIN => {
+                let (peer, request) = (peer(&call.context)?, decode_body(&call.body));
+                one(encoding, &self.join(peer, request.map_err(params)?).await?)
+            }
+            BEAT => {
+                let (peer, beat) = (peer(&call.context)?, decode_body(&call.body));
+                one(encoding, &self.beat(peer, beat.map_err(params)?)?)
+            }
+            LEAVE => {
+                self.child_gone(&peer(&call.context)?, "it left", true);
+                one(encoding, &())
+            }
+            PLACE => one(encoding, &self.place()),
+            TREE => {
+                let request = decode_body(&call.body).map_err(params)?;
+                let left = call.context.terms.remaining(Instant::now());
+                let nodes = self
+                    .tree(request, left.unwrap_or(LISTING).min(LISTING))
+                    .await;
+                if !call.shape.streams_out() {
+                    return Err(CallError::WrongShape {
+                        method: Shape::Server,
+                        call: call.shape,
+                    });
+                }
+                let items = nodes.into_iter().map(move |node| body(encoding, &node));
+                Ok(Reply::Stream(stream::iter(items).boxed()))
+            }
+            method => Err(CallError::UnknownMethod {
+                method: method.to_owned(),
+            }),
+        }
+    }
+
+    /// Makes a peer a child, if it may be one, answers over its connection, and its name is free.
+    async fn join(&self, peer: PeerId, request: JoinRequest) -> Result<Joined, CallError> {
+        let chain = self.own_chain()?;
+        let subtree = request.name.without_pin();
+        let proven = self.is_proven(&peer, &subtree, &request.chain);
+        self.may_join(&peer, &subtree, &chain, proven)?;
+        let link = self
+            .peers
+            .get(&peer)
+            .ok_or_else(|| CallError::Unreachable {
+                address: subtree.clone(),
+                reason: "there is no connection to answer over".into(),
+            })?;
+        ping(&link).await?;
+
+        let delegation = self.delegate(peer, subtree.clone(), &chain)?;
+        let times = delegation.delegation().times;
+        let mut addresses = request.addresses;
+        addresses.truncate(Record::MAX_ADDRESSES);
+        let (is_new, above) = {
+            let mut family = self.lock();
+            // Looked at again: others may have joined while this one was pinged.
+            if !family.has_room(&peer) {
+                return Err(self.full());
+            }
+            family.hold(&subtree, peer, times);
+            let is_new = family.add_child(peer, subtree.clone(), addresses, Instant::now());
+            (is_new, family.above(&self.addresses.borrow()))
+        };
+        // Its own limit is above ours.
+        let _ = self.gate.family().add_child(peer);
+        if is_new {
+            // Or it would be closed between two heartbeats. Where the pool protects nobody more, they
+            // go over a new connection each time.
+            let _ = self.pool.protect(peer);
+            tracing::info!(child = %subtree, %peer, "a child joined");
+            let (name, peer) = (subtree, peer);
+            self.publish(Event::ChildJoined { name, peer });
+        }
+        let (heartbeat, patience) = (self.config.heartbeat, self.patience());
+        Ok(Joined {
+            chain: blobs(&chain.extended(delegation)),
+            root: self.name.root(),
+            root_key: chain.trusted(),
+            above,
+            heartbeat_ms: millis(heartbeat),
+            patience_ms: millis(patience),
+        })
+    }
+
+    /// # Errors
+    /// Why this peer cannot be a child under this name.
+    fn may_join(
+        &self,
+        peer: &PeerId,
+        subtree: &Address,
+        chain: &Chain,
+        proven: bool,
+    ) -> Result<(), CallError> {
+        let refused = |reason: String| CallError::Refused {
+            peer: Some(self.local),
+            reason,
+            certain: true,
+        };
+        let own = &self.name;
+        if !own.is_ancestor_of(subtree) {
+            return Err(CallError::InvalidParams {
+                message: format!(
+                    "{subtree} is not below {own}: a child's name begins with its parent's, as in {own}/{}",
+                    subtree.leaf()
+                ),
+            });
+        }
+        let listed = self.config.listed.contains(peer);
+        let family = self.lock();
+        if *peer == self.local || family.is_above(peer) {
+            return Err(refused(format!("{} stands above {own}", peer.short())));
+        }
+        let child = family.child(peer).is_some();
+        match self.config.admit {
+            Admit::Everybody => {}
+            Admit::Listed if listed || proven || child => {}
+            Admit::Listed => {
+                let reason =
+                    format!("{own} takes only children that its operator named (--admit {peer})");
+                return Err(refused(reason));
+            }
+            Admit::Nobody => return Err(refused(format!("{own} takes no children"))),
+        }
+        if chain.policy().narrowed(&self.own).depth == 0 {
+            return Err(refused(format!("the tree may not grow below {own}")));
+        }
+        if !family.has_room(peer) {
+            return Err(self.full());
+        }
+        let held = family.held_by_another(subtree, peer, self.now());
+        match held.filter(|_| !proven && !listed) {
+            Some(holder) => Err(refused(format!(
+                "{subtree} belongs to {holder}; if {peer} may have it, too, start {own} with --admit {peer}"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    fn full(&self) -> CallError {
+        CallError::Busy {
+            reason: format!("{} has {} children", self.name, self.config.max_children),
+        }
+    }
+
+    /// Whether the tree has given the name to the peer before.
+    fn is_proven(&self, peer: &PeerId, subtree: &Address, chain: &[Blob]) -> bool {
+        let Some(root) = self.root_of_trust().filter(|_| !chain.is_empty()) else {
+            return false;
+        };
+        let envelopes: Vec<_> = chain.iter().map(|blob| blob.0.clone()).collect();
+        let verified = verify_chain(
+            &envelopes,
+            &root,
+            &*self.verifier,
+            self.now(),
+            &self.network,
+        );
+        let Ok(chain) = verified else {
+            return false;
+        };
+        let given = chain.subtree();
+        chain.holder() == *peer
+            && given.is_some_and(|given| {
+                given.name() == subtree.name() || given.is_ancestor_of(subtree)
+            })
+    }
+
+    fn own_chain(&self) -> Result<Chain, CallError> {
+        self.chain.borrow().clone().ok_or_else(|| CallError::Busy {
+            reason: format!("{} has not joined its own parent yet", self.name),
+        })
+    }
+
+    fn delegate(
+        &self,
+        subject: PeerId,
+        subtree: Address,
+        chain: &Chain,
+    ) -> Result<SignedDelegation, CallError> {
+        let stated = self.config.policy.policy().unwrap_or_default();
+        let mut policy: Policy = chain.policy().narrowed(&stated);
+        policy.depth = policy.depth.saturating_sub(1);
+        let now = self.now();
+        let since = now.duration_since(std::time::SystemTime::UNIX_EPOCH);
+        let delegation = Delegation {
+            issuer: self.local,
+            subject,
+            subtree,
+            policy,
+            sequence: since.map_or(0, millis),
+            times: RecordTimes::starting(now, self.config.delegation_lifetime),
+            network: self.network.clone(),
+        };
+        sign_delegation(&delegation, &*self.signer).map_err(|error| CallError::Internal {
+            message: error.to_string(),
+        })
+    }
+
+    fn beat(&self, peer: PeerId, beat: Beat) -> Result<Beaten, CallError> {
+        let mut family = self.lock();
+        let Some(child) = family.child_mut(&peer) else {
+            return Ok(Beaten::default());
+        };
+        child.heard = Instant::now();
+        child.below = beat.below;
+        if let Some(mut addresses) = beat.addresses {
+            addresses.truncate(Record::MAX_ADDRESSES);
+            child.addresses = addresses;
+        }
+        let name = child.name.clone();
+        let above = family.above(&self.addresses.borrow());
+        drop(family);
+        let mut answer = Beaten {
+            known: true,
+            above: (digest(&above) != beat.above).then_some(above),
+            chain: None,
+        };
+        if beat.renew {
+            let chain = self.own_chain()?;
+            let delegation = self.delegate(peer, name.clone(), &chain)?;
+            let times = delegation.delegation().times;
+            self.lock().hold(&name, peer, times);
+            answer.chain = Some(blobs(&chain.extended(delegation)));
+        }
+        Ok(answer)
+    }
+
+    /// A child is no longer one.
+    pub(super) fn child_gone(&self, peer: &PeerId, reason: &'static str, for_good: bool) {
+        let Some(child) = self.lock().remove_child(peer, for_good) else {
+            return;
+        };
+        self.gate.family().remove_child(peer);
+        self.pool.unprotect(peer);
+        tracing::info!(child = %child.name, %peer, reason, "a child is gone");
+        self.publish(Event::ChildLost {
+            name: child.name,
+            peer: *peer,
+            reason: reason.to_owned(),
+        });
+    }
+
+    /// After how much silence a child is lost.
+    pub(super) fn patience(&self) -> Duration {
+        self.config
+            .heartbeat
+            .saturating_mul(self.config.missed_beats)
+    }
+
+    fn place(&self) -> Place {
+        let family = self.lock();
+        let above = family.parent().map(|parent| parent.above.clone());
+        Place {
+            name: self.name.clone(),
+            peer: self.local,
+            root: self.chain.borrow().as_ref().map(Chain::root),
+            above: above.unwrap_or_default(),
+            children: u64::try_from(family.children().count()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// This node, its children, and what each of them says about those below it.
+    async fn tree(&self, request: TreeRequest, within: Duration) -> Vec<TreeNode> {
+        let listed = self.lock().listed(self.started, Instant::now());
+        let mut listed = listed.into_iter();
+        let mut nodes: Vec<TreeNode> = listed.next().into_iter().collect();
+        let Some(depth) = request.depth.min(MAX_DEPTH).checked_sub(1) else {
+            return nodes;
+        };
+        let parts = stream::iter(listed).map(|child| async move {
+            let below = self.below(&child, depth, within * 4 / 5).await;
+            (child, below)
+        });
+        let mut parts = parts.buffered(LISTING_AT_ONCE);
+        while let Some((mut child, below)) = parts.next().await {
+            child.silent = below.is_none();
+            nodes.push(child);
+            nodes.extend(below.unwrap_or_default());
+            if nodes.len() >= self.config.max_listed_nodes {
+                nodes.truncate(self.config.max_listed_nodes);
+                break;
+            }
+        }
+        nodes
+    }
+
+    /// What a child says about those below it; `None` where it says nothing.
+    async fn below(&self, child: &TreeNode, depth: u8, within: Duration) -> Option<Vec<TreeNode>> {
+        let link = self.peers.get(&child.peer)?;
+        let body = encode_body(Encoding::Cbor, &TreeRequest { depth }).ok()?;
+        let call = OutgoingCall::server_streaming(Address::node(), TREE, body).timeout(within);
+        let asked = async {
+            let Ok(Reply::Stream(items)) = o_core::Caller::call(&link.session, call).await else {
+                return None;
+            };
+            let limit = self.config.max_listed_nodes;
+            // The first is the child itself.
+            let items = items.skip(1).take(limit);
+            let nodes = items.map(|item| decode_body::<TreeNode>(&item.ok()?).ok());
+            nodes.collect::<Vec<_>>().await.into_iter().collect()
+        };
+        tokio::time::timeout(within, asked).await.ok().flatten()
+    }
+}
+
+/// The deepest that a tree can be.
+const MAX_DEPTH: u8 = 16;
+
+async fn ping(link: &Link) -> Result<(), CallError> {
+    let answer = ask::<_, u64>(link, "ping", &7_u64, PING_BACK).await;
+    match answer {
+        Ok(7) => Ok(()),
+        Ok(_) => Err(CallError::Protocol {
+            reason: "the answer to a ping is another than was asked for".into(),
+        }),
+        Err(error) => Err(CallError::Unreachable {
+            address: Address::node().pinned(link.peer),
+            reason: format!("it was pinged over its own connection and did not answer: {error}"),
+        }),
+    }
+}
+
+fn peer(context: &CallContext) -> Result<PeerId, CallError> {
+    let missing = || CallError::Unsupported {
+        what: "a call of a node to itself".into(),
+    };
+    context.peer.ok_or_else(missing)
+}
+
+fn blobs(chain: &Chain) -> Vec<Blob> {
+    chain.envelopes().into_iter().map(Blob).collect()
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn body<T: serde::Serialize>(encoding: Encoding, value: &T) -> Result<o_core::Body, CallError> {
+    encode_body(encoding, value).map_err(|error| CallError::Internal {
+        message: error.to_string(),
+    })
+}
+
+fn one<T: serde::Serialize>(encoding: Encoding, value: &T) -> Result<Reply, CallError> {
+    body(encoding, value).map(Reply::One)
+}

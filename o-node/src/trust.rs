@@ -1,0 +1,279 @@
+//! Whose keys are trusted as the roots of which names, and where they are remembered.
+
+mod file;
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use o_address::{Address, PeerId};
+use o_core::{Chain, NetworkId};
+use o_protocol::RootOfTrust;
+
+pub use self::file::TrustFileError;
+
+/// Most roots that are remembered.
+const MAX_ROOTS: usize = 1024;
+
+/// The roots that are trusted: given by the operator, or the first that was seen for a name and then
+/// remembered, in a file where there is one.
+#[derive(Debug)]
+pub struct Trust {
+    network: NetworkId,
+    path: Option<PathBuf>,
+    roots: Mutex<BTreeMap<String, PeerId>>,
+}
+
+/// Why a root is not trusted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrustError {
+    /// Another key is remembered, and it has signed no successor.
+    #[error(
+        "the root {name} is {presented} now, and was {remembered}; if that is right: o trust forget {name}"
+    )]
+    Changed {
+        /// The root's name.
+        name: Address,
+        /// The key that is remembered.
+        remembered: PeerId,
+        /// The key that was presented.
+        presented: PeerId,
+    },
+    /// The operator named another key.
+    #[error("the root {name} is {presented}, and {given} was given")]
+    NotGiven {
+        /// The root's name.
+        name: Address,
+        /// The key that the operator gave.
+        given: PeerId,
+        /// The key that was presented.
+        presented: PeerId,
+    },
+    /// Too many are remembered.
+    #[error("{MAX_ROOTS} roots are remembered already")]
+    Full,
+    /// It could not be remembered.
+    #[error(transparent)]
+    File(#[from] TrustFileError),
+}
+
+impl Trust {
+    /// What is remembered in a file for this network; without a file, nothing yet.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or holds something else. One that is not there is empty.
+    pub fn open(network: NetworkId, path: Option<PathBuf>) -> Result<Self, TrustFileError> {
+        let roots = match &path {
+            Some(path) => file::read(path)?
+                .remove(network.as_str())
+                .unwrap_or_default(),
+            None => BTreeMap::new(),
+        };
+        Ok(Self {
+            network,
+            path,
+            roots: Mutex::new(roots),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, PeerId>> {
+        self.roots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The root that is trusted for a name.
+    pub fn root_for(&self, address: &Address) -> Option<RootOfTrust> {
+        let root = address.root();
+        let key = *self.lock().get(root.name())?;
+        Some(RootOfTrust::new(root, key))
+    }
+
+    /// All of them: name and key.
+    pub fn roots(&self) -> Vec<(String, PeerId)> {
+        let roots = self.lock();
+        roots
+            .iter()
+            .map(|(name, key)| (name.clone(), *key))
+            .collect()
+    }
+
+    /// Trusts the root of a chain because the operator gave its key: that with which the chain begins,
+    /// or the one that succeeded it.
+    ///
+    /// # Errors
+    /// It is another key, or it cannot be remembered.
+    pub fn given(
+        &self,
+        root: &RootOfTrust,
+        chain: &Chain,
+        given: PeerId,
+    ) -> Result<(), TrustError> {
+        if !keys(chain).contains(&given) {
+            return Err(TrustError::NotGiven {
+                name: root.name.clone(),
+                given,
+                presented: chain.root(),
+            });
+        }
+        self.remember(&root.name, chain.root())
+    }
+
+    /// Trusts the root of a chain if it is the one that is remembered, if that one has named it as its
+    /// successor, or if none is remembered.
+    ///
+    /// # Errors
+    /// Another key is remembered, or it cannot be remembered.
+    pub fn first_use(&self, root: &RootOfTrust, chain: &Chain) -> Result<(), TrustError> {
+        let remembered = self.lock().get(root.name.name()).copied();
+        match remembered {
+            Some(remembered) if !keys(chain).contains(&remembered) => Err(TrustError::Changed {
+                name: root.name.clone(),
+                remembered,
+                presented: chain.root(),
+            }),
+            Some(remembered) if remembered == chain.root() => Ok(()),
+            _ => self.remember(&root.name, chain.root()),
+        }
+    }
+
+    /// Trusts a key from now on.
+    ///
+    /// # Errors
+    /// There are too many, or it cannot be written.
+    pub fn remember(&self, root: &Address, key: PeerId) -> Result<(), TrustError> {
+        let name = root.root().name().to_owned();
+        {
+            let mut roots = self.lock();
+            if roots.get(&name) == Some(&key) {
+                return Ok(());
+            }
+            if !roots.contains_key(&name) && roots.len() >= MAX_ROOTS {
+                return Err(TrustError::Full);
+            }
+            roots.insert(name.clone(), key);
+        }
+        self.write(|roots| {
+            roots.insert(name, key);
+        })
+    }
+
+    /// Trusts no key for a name any more; `false` where none was.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn forget(&self, root: &Address) -> Result<bool, TrustError> {
+        let name = root.root().name().to_owned();
+        let held = self.lock().remove(&name).is_some();
+        self.write(|roots| {
+            roots.remove(&name);
+        })?;
+        Ok(held)
+    }
+
+    /// Changes the file as it is now: another process may have written it meanwhile.
+    fn write(&self, change: impl FnOnce(&mut BTreeMap<String, PeerId>)) -> Result<(), TrustError> {
+        let Some(path) = &self.path else {
+            return Ok(());
+        };
+        file::update(path, |networks| {
+            change(
+                networks
+                    .entry(self.network.as_str().to_owned())
+                    .or_default(),
+            );
+        })?;
+        Ok(())
+    }
+}
+
+/// The keys that a root had, the last one that it has now.
+fn keys(chain: &Chain) -> Vec<PeerId> {
+    let successors = chain.successors().iter().map(|next| next.successor().new);
+    [chain.trusted()].into_iter().chain(successors).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use o_core::{SignedSuccessor, Successor};
+
+    use super::*;
+
+    fn peer(byte: u8) -> PeerId {
+        PeerId::from_bytes(&[0, 2, 7, byte]).unwrap()
+    }
+
+    fn name() -> Address {
+        "o://company".parse().unwrap()
+    }
+
+    fn root(key: u8) -> RootOfTrust {
+        RootOfTrust::new(name(), peer(key))
+    }
+
+    fn rotated(old: u8, new: u8) -> Chain {
+        let successor = Successor {
+            root: name(),
+            old: peer(old),
+            new: peer(new),
+            created: 0,
+            network: NetworkId::default(),
+        };
+        let successor = SignedSuccessor::new_verified(successor, Bytes::new());
+        Chain::new_verified(peer(old), vec![successor], Vec::new())
+    }
+
+    #[test]
+    fn the_first_key_is_remembered_and_another_is_not_trusted() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("deep/trust.json");
+        let open = || Trust::open(NetworkId::default(), Some(path.clone())).unwrap();
+        let trust = open();
+        assert_eq!(trust.root_for(&name()), None);
+        trust.first_use(&root(1), &Chain::of_root(peer(1))).unwrap();
+        let trust = open();
+        assert_eq!(
+            trust.root_for(&"o://company/a/b".parse().unwrap()),
+            Some(root(1))
+        );
+        trust.first_use(&root(1), &Chain::of_root(peer(1))).unwrap();
+        let changed = trust.first_use(&root(2), &Chain::of_root(peer(2)));
+        assert!(
+            matches!(changed, Err(TrustError::Changed { .. })),
+            "{changed:?}"
+        );
+        assert_eq!(open().root_for(&name()), Some(root(1)));
+        // Of another network nothing is known.
+        let other = Trust::open("other".parse().unwrap(), Some(path.clone())).unwrap();
+        assert_eq!(other.root_for(&name()), None);
+        assert!(trust.forget(&name()).unwrap());
+        assert!(!open().forget(&name()).unwrap());
+    }
+
+    #[test]
+    fn a_successor_that_the_old_key_signed_is_trusted() {
+        let trust = Trust::open(NetworkId::default(), None).unwrap();
+        trust.first_use(&root(1), &Chain::of_root(peer(1))).unwrap();
+        trust.first_use(&root(1), &rotated(1, 2)).unwrap();
+        assert_eq!(trust.root_for(&name()), Some(root(2)));
+        // The old key is not the root any more.
+        let back = trust.first_use(&root(1), &Chain::of_root(peer(1)));
+        assert!(matches!(back, Err(TrustError::Changed { .. })));
+    }
+
+    #[test]
+    fn what_the_operator_gave_holds() {
+        let trust = Trust::open(NetworkId::default(), None).unwrap();
+        trust.first_use(&root(1), &Chain::of_root(peer(1))).unwrap();
+        let wrong = trust.given(&root(2), &Chain::of_root(peer(2)), peer(3));
+        assert!(matches!(wrong, Err(TrustError::NotGiven { .. })));
+        trust
+            .given(&root(2), &Chain::of_root(peer(2)), peer(2))
+            .unwrap();
+        assert_eq!(trust.root_for(&name()), Some(root(2)));
+        trust.given(&root(1), &rotated(1, 5), peer(1)).unwrap();
+        assert_eq!(trust.root_for(&name()), Some(root(5)));
+    }
+}
