@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use o_address::Address;
+use o_core::{Attribute, Wanted};
 
 pub(crate) use self::{
     bench::{BenchArgs, Measure},
@@ -145,14 +146,34 @@ pub(crate) struct CallArgs {
   o find text/summarize
   o find o://company/sales/assistant
   o find text/summarize --limit 1 --json
+  o find --text 'summarize contracts'
+  o find --any label:lang=de --any 'capability:text/*^2' --min-score 2
+  o find --all below:o://company/sales --json
   o find math/add --bootstrap /ip4/192.0.2.7/tcp/4001/p2p/12D3KooW…
 
-Only those are shown that confirmed by themselves, with their key, what they offer. With --json each
-is one line, as soon as it is found.")]
+By capability and by address, only those are shown that confirmed by themselves, with their key, what they
+offer. Searches by words and by attributes are answered from the signed records that the registry of the
+hierarchy and the nodes that are asked have at hand, the best first; nobody confirms those. With --json
+each is one line, as soon as it is found.
+
+An attribute is capability:…, specialisation:…, label:…, method:… or below:o://…; a * at its end stands for
+the rest, and ^N makes it worth N points.")]
 pub(crate) struct FindArgs {
     /// A capability like text/summarize, or an address like o://company/sales/assistant
-    #[arg(value_name = "CAPABILITY|ADDRESS")]
-    pub(crate) target: String,
+    #[arg(value_name = "CAPABILITY|ADDRESS", required_unless_present_any = ["text", "any", "all"])]
+    pub(crate) target: Option<String>,
+    /// Those whose names, capabilities, labels, methods and descriptions fit these words best
+    #[arg(long, value_name = "WORDS", conflicts_with_all = ["target", "any", "all"])]
+    pub(crate) text: Option<String>,
+    /// Those that have any of these attributes; can be repeated
+    #[arg(long, value_name = "ATTRIBUTE[^N]", conflicts_with = "target")]
+    pub(crate) any: Vec<Wanted>,
+    /// Those only that have this attribute; can be repeated
+    #[arg(long, value_name = "ATTRIBUTE", conflicts_with = "target")]
+    pub(crate) all: Vec<Attribute>,
+    /// The least number of points
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "any", value_parser = values::number::<u32>(1.., 2))]
+    pub(crate) min_score: u32,
     /// How long to search, connecting included [default: 5s]
     #[arg(long, value_name = "TIME", value_parser = values::time)]
     pub(crate) timeout: Option<std::time::Duration>,

@@ -16,7 +16,7 @@ use std::{
 };
 
 use o_address::{PeerId, TransportAddr};
-use o_core::{Capability, NetworkId};
+use o_core::{Capability, Label, NetworkId};
 use o_node::{KeySource, NodeConfig, Preset};
 
 pub(crate) use self::{
@@ -99,6 +99,9 @@ pub(crate) struct Settings {
     pub(crate) gate: Setting<Option<Gate>>,
     pub(crate) peers: Setting<PeerList>,
     pub(crate) capabilities: Setting<Vec<Capability>>,
+    pub(crate) specialisations: Setting<Vec<Capability>>,
+    pub(crate) labels: Setting<Vec<Label>>,
+    pub(crate) description: Setting<Option<String>>,
     pub(crate) max_connections: Setting<usize>,
     /// How long a call may take up to its first answer.
     pub(crate) call_timeout: Setting<Duration>,
@@ -180,6 +183,11 @@ impl Settings {
                 .unwrap_or(by_preset(PeerList::Nobody)),
             capabilities: pick(&layers, |layer| layer.capabilities.clone())
                 .unwrap_or(by_preset(Vec::new())),
+            specialisations: pick(&layers, |layer| layer.specialisations.clone())
+                .unwrap_or(by_preset(Vec::new())),
+            labels: pick(&layers, |layer| layer.labels.clone()).unwrap_or(by_preset(Vec::new())),
+            description: pick(&layers, |layer| layer.description.clone().map(Some))
+                .unwrap_or(by_preset(None)),
             exec: ExecSettings::resolve(&layers),
             preset,
             network,

@@ -4,7 +4,8 @@
 //! [`MergedDiscovery`]:
 //!
 //! - [`BootstrapDiscovery`]: a fixed list of peers, each of which may be the one that is sought.
-//! - [`MemoryDiscovery`]: a directory in this process, shared by its clones.
+//! - [`MemoryDiscovery`]: a directory in this process, shared by its clones. The [`Index`] behind it
+//!   searches by name, capability, attribute and word.
 //! - [`swarm::dht`] (feature `kad`): names and capabilities in a distributed hash table.
 //! - [`swarm::mdns`] (feature `mdns`): peers on the same local network.
 //!
@@ -15,14 +16,17 @@
 //! What a source tells is a hint until the peer itself, with its key, has confirmed it.
 
 mod bootstrap;
+mod index;
 mod memory;
 mod merged;
+pub mod registry;
 pub mod swarm;
 #[cfg(test)]
 mod testing;
 
 pub use crate::{
     bootstrap::{BootstrapDiscovery, BootstrapError},
-    memory::{MemoryConfig, MemoryDiscovery},
+    index::{Index, IndexConfig, Insertion},
+    memory::MemoryDiscovery,
     merged::{MergedConfig, MergedDiscovery},
 };

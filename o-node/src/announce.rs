@@ -1,7 +1,6 @@
 //! Signs the records of the hosted agents and keeps them findable.
 
 use std::{
-    collections::HashMap,
     sync::{Arc, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -11,7 +10,7 @@ use futures::{StreamExt, future::join_all, stream};
 use o_address::{Address, TransportAddr};
 use o_core::{
     Chain, Discovery, DiscoveryError, Event, Events, MethodDigest, NetworkId, Record, RecordTimes,
-    SignedRecord, Signer, Tombstone, plain_text,
+    SignedRecord, Signer, Source, Tombstone, plain_text,
 };
 use o_discovery::MergedDiscovery;
 use o_protocol::{sign_fitting_record, sign_tombstone};
@@ -212,43 +211,50 @@ impl Announcer {
             .records
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        records.get(address.name()).cloned()
+        records.get(address, &self.signer.peer()).cloned()
     }
 
     fn keep(&self, record: SignedRecord) {
-        let name = record.record().address.name().to_owned();
         let mut records = self
             .builtin
             .records
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        records.insert(name, record);
+        // There is room for as many as can be hosted, and this one is newer than any before.
+        if let Err(error) = records.insert(&record, Source::Local, SystemTime::now()) {
+            tracing::error!(%error, "the node's own record is not kept");
+        }
     }
 
     /// Withdraws the names that are no longer hosted.
     async fn withdraw_gone(&self, hosted: &[Arc<Hosted>]) {
-        let gone: HashMap<String, SignedRecord> = {
+        let gone: Vec<SignedRecord> = {
             let records = self
                 .builtin
                 .records
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
-            let here = |name: &str| hosted.iter().any(|h| h.hosting.address.name() == name);
-            let gone = records.iter().filter(|(name, _)| !here(name));
-            gone.map(|(name, record)| (name.clone(), record.clone()))
+            let here = |record: &SignedRecord| {
+                let name = record.record().address.name();
+                hosted.iter().any(|h| h.hosting.address.name() == name)
+            };
+            records
+                .records()
+                .filter(|held| !here(held))
+                .cloned()
                 .collect()
         };
-        let records = gone.values().cloned().collect();
-        withdraw(records, &self.discovery, &*self.signer, &self.times).await;
+        withdraw(gone.clone(), &self.discovery, &*self.signer, &self.times).await;
         // Only now: a withdrawal that a change cuts short is begun anew.
         let mut records = self
             .builtin
             .records
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        for (name, record) in gone {
-            if records.get(&name) == Some(&record) {
-                records.remove(&name);
+        for record in gone {
+            let (name, peer) = (&record.record().address, &record.record().peer);
+            if records.get(name, peer) == Some(&record) {
+                records.forget(name, peer);
             }
         }
     }

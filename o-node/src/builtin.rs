@@ -1,16 +1,16 @@
 //! The methods that every agent has: `ping`, `describe`, `stats`, and those for measuring.
 
 use std::{
-    collections::HashMap,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Instant, SystemTime},
 };
 
 use o_address::PeerId;
-use o_core::{CallError, IncomingCall, MethodSpec, NetworkId, Reply, Shape, SignedRecord};
+use o_core::{CallError, IncomingCall, MethodSpec, NetworkId, Provider, Query, Reply, Shape};
+use o_discovery::Index;
 use o_protocol::{AgentDescription, Blob, NodeDescription, encode_body};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -59,12 +59,14 @@ pub(crate) struct BuiltIn {
     /// Built-in methods of the node itself that were answered.
     pub(crate) answered: AtomicU64,
     pub(crate) started: Instant,
-    /// The newest record of each agent by name; as many as there are agents.
-    pub(crate) records: Mutex<HashMap<String, SignedRecord>>,
+    /// The newest record of each agent; as many as there are agents.
+    pub(crate) records: Mutex<Index>,
     /// Those for measuring.
     pub(crate) measured: Arc<Measured>,
     /// Those of the hierarchy, where the node belongs to one.
     pub(crate) hierarchy: OnceLock<Arc<Hierarchy>>,
+    /// The registry as an agent, where the node belongs to a hierarchy.
+    pub(crate) registry: OnceLock<Arc<Hosted>>,
 }
 
 const NAMES: [(&str, &str); 3] = [
@@ -156,6 +158,16 @@ impl BuiltIn {
         count.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// The agents of this node that match, as it tells others of them.
+    pub(crate) fn find(&self, query: &Query) -> Vec<Provider> {
+        let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found = records.find(query, SystemTime::now());
+        for provider in &mut found {
+            provider.confirmed = true;
+        }
+        found
+    }
+
     fn describe(&self, hosted: &Hosted) -> AgentDescription {
         let mut methods = hosted.methods();
         methods.extend(self.methods());
@@ -165,11 +177,16 @@ impl BuiltIn {
         description
             .capabilities
             .clone_from(&hosted.hosting.capabilities);
+        let hosting = &hosted.hosting;
+        description
+            .specialisations
+            .clone_from(&hosting.specialisations);
+        description.labels.clone_from(&hosting.labels);
         description
             .description
             .clone_from(&hosted.hosting.description);
         description.record = records
-            .get(address.name())
+            .get(address, &self.peer)
             .map(|record| Blob(record.envelope().clone()));
         description
     }

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use o_address::TransportAddr;
 use o_core::NetworkId;
-use o_discovery::MergedConfig;
 #[cfg(feature = "kad")]
 use o_discovery::swarm::dht::{DhtConfig, DhtMode};
 #[cfg(feature = "mdns")]
 use o_discovery::swarm::mdns::MdnsConfig;
+use o_discovery::{MergedConfig, registry::RegistryConfig};
 use o_pool::PoolConfig;
 use o_protocol::SessionConfig;
 use o_transport::TransportConfig;
@@ -70,6 +70,8 @@ pub struct NodeConfig {
     pub mdns: MdnsConfig,
     /// The node's place in the hierarchy.
     pub hierarchy: HierarchyConfig,
+    /// The registry that a node of a hierarchy keeps.
+    pub registry: RegistryConfig,
     /// Measuring by others.
     pub bench: BenchConfig,
     /// Searches.
@@ -149,6 +151,7 @@ impl NodeConfig {
             #[cfg(feature = "mdns")]
             mdns: MdnsConfig::default(),
             hierarchy: HierarchyConfig::default(),
+            registry: RegistryConfig::default(),
             bench: BenchConfig::default(),
             discovery: MergedConfig::default(),
             node: Times::default(),

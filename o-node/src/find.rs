@@ -17,7 +17,7 @@ use o_pool::Pool;
 use o_protocol::{Blob, NodeDescription, decode_body, encode_body, verify_record};
 use tokio_util::sync::CancellationToken;
 
-use crate::{dialer::NodeDialer, link::Link, peers::Peers};
+use crate::{builtin::BuiltIn, dialer::NodeDialer, link::Link, peers::Peers};
 
 /// How long a confirmed provider waits for others to name it too.
 const SETTLE: Duration = Duration::from_millis(150);
@@ -28,6 +28,8 @@ pub(crate) struct Finder {
     pub(crate) discovery: Arc<MergedDiscovery>,
     pub(crate) pool: Pool<NodeDialer>,
     pub(crate) peers: Arc<Peers>,
+    /// What is hosted here.
+    pub(crate) builtin: Arc<BuiltIn>,
     pub(crate) verifier: Arc<dyn Verifier>,
     pub(crate) network: NetworkId,
     pub(crate) timeout: Duration,
@@ -54,8 +56,12 @@ pub(crate) type Finding = Result<Result<Provider, Unconfirmed>, DiscoveryError>;
 const REDIALS: usize = 3;
 
 impl Finder {
-    /// Providers as each is confirmed by itself; those that do not confirm are left out.
+    /// Providers as each is confirmed by itself; those that do not confirm are left out, but for those that
+    /// refuse us and whose signed records say that they match.
     pub(crate) fn confirmed(&self, query: Query) -> ProviderStream {
+        if matches!(query, Query::Attributes(_) | Query::Text(_)) {
+            return self.listed(query);
+        }
         let findings = self
             .search(query, SETTLE)
             .filter_map(async |finding| match finding {
@@ -68,6 +74,29 @@ impl Finder {
                 Err(error) => Some(Err(error)),
             });
         findings.boxed()
+    }
+
+    /// Whoever matches by the signed records that this node and its sources have; nobody is asked.
+    fn listed(&self, query: Query) -> ProviderStream {
+        let own = self.builtin.find(&query);
+        let here: HashSet<_> = own.iter().filter_map(named).collect();
+        let (network, wanted) = (self.network.clone(), query.clone());
+        let now = SystemTime::now();
+        let found = self.discovery.find(query).filter(move |found| {
+            let good = found.as_ref().map_or(true, |provider| {
+                let record = provider.record.as_ref().map(SignedRecord::record);
+                // Free text is ranked by the source, against all that it has.
+                let matches = |record: &Record| {
+                    matches!(wanted, Query::Text(_)) || wanted.matches(record).is_some()
+                };
+                let current =
+                    |record: &Record| record.network == network && !record.times.is_expired(now);
+                record.is_some_and(|record| current(record) && matches(record))
+                    && named(provider).is_none_or(|named| !here.contains(&named))
+            });
+            std::future::ready(good)
+        });
+        stream::iter(own.into_iter().map(Ok)).chain(found).boxed()
     }
 
     /// Everything that a search finds, with the outcome of asking each peer, as soon as it is known.
@@ -179,9 +208,11 @@ impl Finder {
         match answer {
             Ok(_) if node => vec![Ok(Ok(hint))],
             Ok(records) => {
-                let matching = records.into_iter().filter(|record| matches(record, query));
+                let matching = records
+                    .into_iter()
+                    .filter(|record| query.matches(record.record()).is_some());
                 let found: Vec<Finding> = matching
-                    .map(|record| Ok(Ok(confirm(&hint, record))))
+                    .map(|record| Ok(Ok(confirm(&hint, record, query))))
                     .collect();
                 if let Some(Ok(Ok(provider))) = found.first() {
                     self.peers.meet(peer, &provider.addresses);
@@ -192,6 +223,11 @@ impl Finder {
                 } else {
                     found
                 }
+            }
+            // It is there and tells us nothing. What it signed says that it matches, and a call may reach it
+            // by way of those whom it takes calls from.
+            Err(CallError::Refused { certain: true, .. }) if vouched(&hint, query) => {
+                vec![Ok(Ok(hint))]
             }
             Err(error) => unconfirmed(error),
         }
@@ -301,25 +337,29 @@ impl Asked {
     }
 }
 
-fn matches(record: &SignedRecord, query: &Query) -> bool {
-    let record = record.record();
-    match query {
-        Query::Name(address) => {
-            record.address.name() == address.name()
-                && address.pin().is_none_or(|pin| pin == record.peer)
-        }
-        Query::Capability(capability) => record.capabilities.contains(capability),
-        _ => false,
-    }
+/// Whether a hint comes with a record of its peer that matches.
+fn vouched(hint: &Provider, query: &Query) -> bool {
+    let record = hint.record.as_ref().map(SignedRecord::record);
+    record.is_some_and(|record| {
+        let current = !record.times.is_expired(SystemTime::now());
+        record.peer == hint.peer && current && query.matches(record).is_some()
+    })
 }
 
-fn confirm(hint: &Provider, record: SignedRecord) -> Provider {
+/// Whom a finding is about: a peer and one of its names.
+fn named(provider: &Provider) -> Option<(PeerId, Address)> {
+    let record = provider.record.as_ref()?.record();
+    Some((record.peer, record.address.clone()))
+}
+
+fn confirm(hint: &Provider, record: SignedRecord, query: &Query) -> Provider {
     let age = record.record().times.age(SystemTime::now());
     let mut addresses = record.record().addresses.clone();
     if addresses.is_empty() {
         addresses.clone_from(&hint.addresses);
     }
     Provider {
+        matched: query.matches(record.record()),
         record: Some(record),
         confirmed: true,
         age,

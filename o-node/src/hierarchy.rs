@@ -6,6 +6,7 @@ mod keep;
 mod member;
 mod serve;
 mod state;
+mod upstream;
 mod wire;
 
 use std::{
@@ -18,8 +19,9 @@ use o_core::{
     Access, CallError, Chain, Event, Events as _, NetworkId, OutgoingCall, Policy, Reply, Route,
     Signer, Source, Verifier,
 };
+use o_discovery::registry::{Check, Registry, RegistryConfig};
 use o_pool::Pool;
-use o_protocol::{RootOfTrust, decode_body, encode_body};
+use o_protocol::{RootOfTrust, decode_body, encode_body, verify_record_chain};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::watch;
 
@@ -31,6 +33,7 @@ pub(crate) use self::{
     keep::keep,
     member::Member,
     serve::{is_reserved, specs},
+    upstream::tell_upstream,
 };
 use crate::{
     config::{Admit, Forward, HierarchyConfig},
@@ -62,6 +65,10 @@ pub(crate) struct Hierarchy {
     addresses: watch::Receiver<Vec<TransportAddr>>,
     events: EventBus,
     started: Instant,
+    /// What the nodes below announce, and this one.
+    registry: Registry,
+    /// Counts how often this node was attached to somebody.
+    attached: watch::Sender<u64>,
 }
 
 /// What a hierarchy is made from.
@@ -77,6 +84,7 @@ pub(crate) struct HierarchyParts {
     pub(crate) verifier: Arc<dyn Verifier>,
     pub(crate) addresses: watch::Receiver<Vec<TransportAddr>>,
     pub(crate) events: EventBus,
+    pub(crate) registry: RegistryConfig,
 }
 
 /// The gate of a node with this configuration, before it has joined anybody.
@@ -105,6 +113,11 @@ impl Hierarchy {
         let local = parts.signer.peer();
         let is_root = parts.config.parent.is_none();
         let chain = is_root.then(|| Chain::of_root(local));
+        let chain = watch::Sender::new(chain);
+        let root = parts.name.root();
+        let check = certified(root, chain.subscribe(), parts.verifier.clone(), local);
+        let (network, verifier) = (parts.network.clone(), parts.verifier.clone());
+        let registry = Registry::new(network, parts.registry, verifier, check);
         let max_children = parts.config.max_children;
         Ok(Self {
             own: own_policy(&parts.config)?,
@@ -114,7 +127,8 @@ impl Hierarchy {
             gate: parts.gate,
             family: Mutex::new(Family::new(parts.name.clone(), local, max_children)),
             name: parts.name,
-            chain: watch::Sender::new(chain),
+            chain,
+            registry,
             trust: parts.trust,
             peers: parts.peers,
             pool: parts.pool,
@@ -123,6 +137,7 @@ impl Hierarchy {
             addresses: parts.addresses,
             events: parts.events,
             started: Instant::now(),
+            attached: watch::Sender::new(0),
         })
     }
 
@@ -142,6 +157,16 @@ impl Hierarchy {
         children
             .map(|(peer, child)| (child.name.clone(), *peer))
             .collect()
+    }
+
+    /// What the nodes below announce, and this one.
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// When this node has been attached to a parent.
+    pub(crate) fn attached(&self) -> watch::Receiver<u64> {
+        self.attached.subscribe()
     }
 
     /// What gives the node its name, and when that changes.
@@ -251,6 +276,30 @@ impl Hierarchy {
     fn now(&self) -> SystemTime {
         SystemTime::now()
     }
+}
+
+/// What a record must pass to enter the registry: a name below the root needs the chain that gives it.
+fn certified(
+    root: Address,
+    chain: watch::Receiver<Option<Chain>>,
+    verifier: Arc<dyn Verifier>,
+    local: PeerId,
+) -> Check {
+    Arc::new(move |signed| {
+        let record = signed.record();
+        let trusted = chain.borrow().as_ref().map(Chain::trusted);
+        let Some(key) = trusted.filter(|_| record.peer != local) else {
+            return Ok(());
+        };
+        if record.address.root().name() != root.name() {
+            return Ok(());
+        }
+        let root = RootOfTrust::new(root.clone(), key);
+        let checked = verify_record_chain(record, &root, &*verifier, SystemTime::now());
+        checked
+            .map(drop)
+            .map_err(|error| format!("not certified: {error}"))
+    })
 }
 
 /// What a caller reads whom the hierarchy refuses.

@@ -16,6 +16,7 @@ use std::{
 use futures::future::{BoxFuture, FutureExt as _, ready};
 use o_address::{Address, PeerId};
 use o_core::{Agent, CallError, Capability, IncomingCall, Label, MethodSpec, Record, Reply};
+use o_discovery::registry;
 use o_protocol::{Serve, ServedCall};
 use tokio::sync::watch;
 use tracing::Instrument as _;
@@ -122,7 +123,7 @@ pub enum HostError {
         /// The address.
         address: Address,
     },
-    /// The address is `o://~` or below, or has a pin.
+    /// The address is `o://~`, `o://network`, or below one of them, or has a pin.
     #[error("{address} cannot be hosted: it is reserved or pinned")]
     Reserved {
         /// The address.
@@ -166,6 +167,14 @@ pub(crate) struct Hosted {
 }
 
 impl Hosted {
+    /// An agent of the node itself, which is not among those that it was given.
+    pub(crate) fn of_the_node(hosting: Hosting) -> Self {
+        Self {
+            hosting,
+            counts: Counts::default(),
+        }
+    }
+
     pub(crate) fn methods(&self) -> Vec<MethodSpec> {
         self.hosting.agent.methods()
     }
@@ -242,7 +251,7 @@ impl Agents {
 
 fn check(hosting: &Hosting) -> Result<(), HostError> {
     let address = &hosting.address;
-    if address.root().is_node() || address.pin().is_some() {
+    if address.root().is_node() || address.pin().is_some() || registry::is_reserved(address) {
         return Err(HostError::Reserved {
             address: address.clone(),
         });
@@ -346,7 +355,11 @@ impl Dispatcher {
                 hosted: None,
             });
         }
-        match self.agents.get(target) {
+        let hosted = match registry::is_reserved(target) {
+            true => self.registry_at(target),
+            false => self.agents.get(target),
+        };
+        match hosted {
             Some(hosted) if here => Ok(Target {
                 builtin: self.builtin.clone(),
                 hosted: Some(hosted),
@@ -386,6 +399,12 @@ impl Dispatcher {
             drop(running);
         };
         self.tasks.spawn_call(answer.instrument(span));
+    }
+
+    /// The registry, if that is its name and there is one.
+    fn registry_at(&self, target: &Address) -> Option<Arc<Hosted>> {
+        let registry = self.builtin.registry.get()?;
+        (registry.hosting.address.name() == target.name()).then(|| registry.clone())
     }
 
     /// Counts a call as running until what it gives is dropped.

@@ -22,6 +22,7 @@ mod node;
 mod pace;
 mod parting;
 mod peers;
+mod pinned;
 pub mod raw;
 mod route;
 mod swarm;
@@ -32,7 +33,10 @@ mod trust;
 pub use o_discovery::swarm::dht::{DhtConfig, DhtMode};
 #[cfg(feature = "mdns")]
 pub use o_discovery::swarm::mdns::MdnsConfig;
-pub use o_discovery::{MemoryDiscovery, MergedConfig};
+pub use o_discovery::{
+    IndexConfig, MemoryDiscovery, MergedConfig,
+    registry::{Registry, RegistryConfig},
+};
 pub use o_gating::{
     AllowAll, AllowList, BlockList, GaterChain, HierarchyGater, HierarchyRule, ListFull,
 };

@@ -183,7 +183,12 @@ impl Node {
     }
 
     /// Looks for agents. Each is yielded once it has confirmed by itself, with its key, that it
-    /// matches; what does not confirm is left out. Dropping the stream ends the search.
+    /// matches; what does not confirm is left out, but for whoever refuses to tell this node anything and
+    /// whose signed record a registry has: those are not `confirmed`. Dropping the stream ends the search.
+    ///
+    /// Searches by attributes and by words ask nobody: they are answered from the signed records that
+    /// this node's sources have at hand, and those that it hosts; what is found is not `confirmed`.
+    /// `Provider::matched` says how well each matches and why; sources rank for themselves.
     pub fn find(&self, query: Query) -> ProviderStream {
         let Ok(running) = self.running() else {
             return stream::iter([Err(DiscoveryError::Shutdown)]).boxed();

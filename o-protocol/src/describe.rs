@@ -3,7 +3,7 @@
 use std::{borrow::Cow, fmt};
 
 use o_address::{Address, PeerId};
-use o_core::{Capability, MethodSpec, NetworkId, Schema, SchemaHash, Shape};
+use o_core::{Capability, Label, MethodSpec, NetworkId, Schema, SchemaHash, Shape};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -51,6 +51,14 @@ pub struct AgentDescription {
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     pub capabilities: Vec<Capability>,
+    /// What it says that it is especially good at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<String>")]
+    pub specialisations: Vec<Capability>,
+    /// What else it says about itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<String>")]
+    pub labels: Vec<Label>,
     /// What it is for, for people and models.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
@@ -68,6 +76,8 @@ impl AgentDescription {
         Self {
             address,
             capabilities: Vec::new(),
+            specialisations: Vec::new(),
+            labels: Vec::new(),
             description: None,
             methods: methods.iter().map(MethodDescription::from).collect(),
             record: None,

@@ -4,7 +4,7 @@ use std::{path::PathBuf, str::FromStr};
 
 use clap::Args;
 use o_address::{Address, PeerId, TransportAddr};
-use o_core::{Capability, MethodSpec, NetworkId};
+use o_core::{Capability, Label, MethodSpec, NetworkId};
 
 use super::PresetArgs;
 use crate::{
@@ -78,6 +78,16 @@ pub(crate) struct SettingsArgs {
     /// [env: O_CAPABILITIES]
     #[arg(long, value_name = "CAP", value_delimiter = ',')]
     pub(crate) capability: Vec<Capability>,
+    /// What it is especially good at, like law/contracts; can be repeated, or separated by commas
+    /// [env: O_SPECIALISATIONS]
+    #[arg(long, value_name = "TOPIC", value_delimiter = ',')]
+    pub(crate) specialisation: Vec<Capability>,
+    /// What else it says about itself, like lang=de or gpu; can be repeated [env: O_LABELS]
+    #[arg(long, value_name = "KEY[=VALUE]")]
+    pub(crate) label: Vec<Label>,
+    /// What it is for, in a sentence or two; searches by words look at it [env: O_DESCRIPTION]
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) description: Option<String>,
     /// Where to listen; can be repeated, or separated by commas. By default a free TCP and a free
     /// QUIC port of 127.0.0.1, with --lan and --public of every interface [env: O_LISTEN]
     #[arg(

@@ -76,6 +76,14 @@ fn show_agent(agent: &AgentDescription, output: &Output) -> Result<(), Failure> 
         let all: Vec<_> = agent.capabilities.iter().map(|c| c.as_str()).collect();
         output.line(format_args!("capabilities: {}", all.join(", ")))?;
     }
+    if !agent.specialisations.is_empty() {
+        let all: Vec<_> = agent.specialisations.iter().map(|s| s.as_str()).collect();
+        output.line(format_args!("especially: {}", all.join(", ")))?;
+    }
+    if !agent.labels.is_empty() {
+        let all: Vec<_> = agent.labels.iter().map(|label| label.as_str()).collect();
+        output.line(format_args!("labels: {}", one_line(&all.join(", "))))?;
+    }
     output.line("")?;
     let mut table = Table::new(&["METHOD", "SHAPE", "WHAT IT DOES"]);
     for method in &agent.methods {

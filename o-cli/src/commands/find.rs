@@ -4,7 +4,7 @@ use std::{collections::HashSet, time::Duration};
 
 use futures::StreamExt;
 use o_address::{Address, TransportAddr};
-use o_core::{Capability, Provider, Query};
+use o_core::{Attributes, Capability, Match, Provider, Query, Text};
 use o_node::NodeDescription;
 use serde_json::json;
 
@@ -22,10 +22,10 @@ use crate::{
 
 /// Searches, and writes each finding as soon as it is confirmed, or a table of all.
 pub(super) async fn run(args: FindArgs, context: Context<'_>) -> Result<(), Failure> {
-    let query = query(&args.target)?;
+    let query = asked(&args)?;
     let settings = context.client_settings(&args.network)?;
     let timeout = args.timeout.unwrap_or(settings.find_timeout.value);
-    let mut findings = Findings::new(context.output, args.limit);
+    let mut findings = Findings::new(context.output, args.limit, is_ranked(&query));
     let deadline = Deadline::of_command(timeout);
     let done = with_client(
         &settings,
@@ -40,6 +40,11 @@ pub(super) async fn run(args: FindArgs, context: Context<'_>) -> Result<(), Fail
                 "searching for up to {} …",
                 humantime::format_duration(timeout)
             ));
+            if is_ranked(&query) && client.peer().is_some() {
+                let failure =
+                    Failure::usage("--peer asks one node what is on it, by name or capability");
+                return Err(failure.hint("for words and attributes give --bootstrap"));
+            }
             let searching = search(client, &query, deadline, &mut findings);
             let searched = tokio::time::timeout_at(deadline.at().into(), searching).await;
             match (findings.count, searched) {
@@ -57,6 +62,25 @@ pub(super) async fn run(args: FindArgs, context: Context<'_>) -> Result<(), Fail
     done
 }
 
+/// What the flags ask for.
+fn asked(args: &FindArgs) -> Result<Query, Failure> {
+    if let Some(words) = &args.text {
+        let limit = args.limit.and_then(|limit| usize::try_from(limit).ok());
+        let text = Text::new(words);
+        return Ok(Query::Text(match limit {
+            Some(limit) => text.limit(limit),
+            None => text,
+        }));
+    }
+    if let Some(target) = &args.target {
+        return query(target);
+    }
+    let mut attributes = Attributes::any([]).min_score(args.min_score);
+    attributes.wanted.clone_from(&args.any);
+    attributes.required.clone_from(&args.all);
+    Ok(Query::Attributes(attributes))
+}
+
 fn query(target: &str) -> Result<Query, Failure> {
     if target.contains("://") {
         let address: Address = target
@@ -71,11 +95,17 @@ fn query(target: &str) -> Result<Query, Failure> {
     Ok(Query::Capability(capability))
 }
 
+/// Whether it is answered with the best first.
+fn is_ranked(query: &Query) -> bool {
+    matches!(query, Query::Attributes(_) | Query::Text(_))
+}
+
 /// Nobody found, in a time where that ended the search: else nobody is left to ask.
 fn nobody(query: &Query, timeout: Option<Duration>) -> Failure {
     let wanted = match query {
         Query::Name(address) => format!(" at {address}"),
         Query::Capability(capability) => format!(" with {capability}"),
+        Query::Text(text) => format!(" for {:?}", text.words),
         _ => String::new(),
     };
     let time = timeout.map_or_else(String::new, |timeout| {
@@ -146,13 +176,15 @@ async fn ask(
                     .collect(),
                 sources: vec!["given"],
                 age: Duration::ZERO,
+                confirmed: true,
+                matched: None,
             })?;
         }
     }
     Ok(())
 }
 
-/// Somebody who confirmed what he offers.
+/// Somebody who was found.
 struct Finding {
     address: String,
     peer: String,
@@ -160,6 +192,10 @@ struct Finding {
     capabilities: Vec<String>,
     sources: Vec<&'static str>,
     age: Duration,
+    /// Whether he confirmed by himself what he offers.
+    confirmed: bool,
+    /// How well he matches, where that was ranked.
+    matched: Option<Match>,
 }
 
 impl Finding {
@@ -188,6 +224,8 @@ impl Finding {
                 .map(|source| source.name())
                 .collect(),
             age: provider.age,
+            confirmed: provider.confirmed,
+            matched: provider.matched.clone().filter(|_| is_ranked(query)),
         }
     }
 }
@@ -202,13 +240,18 @@ struct Findings<'a> {
 }
 
 impl<'a> Findings<'a> {
-    fn new(output: &'a Output, limit: Option<u64>) -> Self {
+    fn new(output: &'a Output, limit: Option<u64>, ranked: bool) -> Self {
+        let what = if ranked {
+            "SCORE AND WHY"
+        } else {
+            "CAPABILITIES"
+        };
         Self {
             output,
             left: limit.unwrap_or(u64::MAX),
             count: 0,
             seen: HashSet::new(),
-            table: Table::new(&["ADDRESS", "CAPABILITIES", "SOURCE", "AGE", "AT"]),
+            table: Table::new(&["ADDRESS", what, "SOURCE", "AGE", "AT"]),
         }
     }
 
@@ -222,23 +265,36 @@ impl<'a> Findings<'a> {
         self.left = self.left.saturating_sub(1);
         self.count += 1;
         if self.output.is_json() {
-            return self.output.value(&json!({
+            let mut line = json!({
                 "address": finding.address,
                 "peer_id": finding.peer,
                 "addresses": finding.addresses,
                 "capabilities": finding.capabilities,
                 "source": finding.sources,
-                "confirmed": true,
+                "confirmed": finding.confirmed,
                 "age_ms": u64::try_from(finding.age.as_millis()).unwrap_or(u64::MAX),
-            }));
+            });
+            if let Some(matched) = &finding.matched {
+                line["score"] = json!(f64::from(matched.score) / 1000.0);
+                let why: Vec<&str> = matched.why.iter().map(|why| &**why).collect();
+                line["why"] = json!(why);
+            }
+            return self.output.value(&line);
         }
         let at = finding.addresses.first().map_or_else(
             || format!("{} (connected)", finding.peer),
             |address| address.to_string(),
         );
+        let what = match &finding.matched {
+            None => finding.capabilities.join(" "),
+            Some(matched) => {
+                let score = f64::from(matched.score) / 1000.0;
+                format!("{score:.2}: {}", matched.why.join("; "))
+            }
+        };
         self.table.row([
             finding.address.clone(),
-            finding.capabilities.join(" "),
+            what,
             finding.sources.join(" "),
             humantime::format_duration(Duration::from_secs(finding.age.as_secs())).to_string(),
             at,

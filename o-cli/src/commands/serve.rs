@@ -134,8 +134,17 @@ fn builder(
 }
 
 fn hosting(address: Address, settings: &Settings, agent: Arc<dyn Agent>) -> Hosting {
-    let capabilities = settings.capabilities.value.iter().cloned();
-    capabilities.fold(Hosting::new(address, agent), Hosting::capability)
+    let hosting = Hosting::new(address, agent);
+    let all = settings.capabilities.value.iter().cloned();
+    let hosting = all.fold(hosting, Hosting::capability);
+    let all = settings.specialisations.value.iter().cloned();
+    let hosting = all.fold(hosting, Hosting::specialisation);
+    let all = settings.labels.value.iter().cloned();
+    let hosting = all.fold(hosting, Hosting::label);
+    match &settings.description.value {
+        Some(description) => hosting.description(description),
+        None => hosting,
+    }
 }
 
 struct Server<'a> {

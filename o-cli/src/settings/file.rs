@@ -12,7 +12,7 @@ use std::{
 
 use clap::ValueEnum;
 use o_address::{PeerId, TransportAddr};
-use o_core::{Capability, NetworkId};
+use o_core::{Capability, Label, NetworkId};
 use o_node::{NodeConfig, Preset};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -64,6 +64,14 @@ struct FileConfig {
     /// What `o serve` announces that it can do.
     #[schemars(with = "Option<Vec<String>>")]
     capabilities: Option<Vec<Capability>>,
+    /// What `o serve` says that it is especially good at.
+    #[schemars(with = "Option<Vec<String>>")]
+    specialisations: Option<Vec<Capability>>,
+    /// What else `o serve` says about itself, like lang=de.
+    #[schemars(with = "Option<Vec<String>>")]
+    labels: Option<Vec<Label>>,
+    /// What `o serve` says that it is for.
+    description: Option<String>,
     /// Most connections at once. Default: 512.
     #[serde(deserialize_with = "number::at_least_one")]
     #[schemars(with = "Option<usize>")]
@@ -253,6 +261,9 @@ pub(super) fn parse(text: &str) -> Result<(Layer, Value), Failure> {
         gate: config.gate.map(Gate::from),
         peers: peers(config.allow, config.deny)?,
         capabilities: config.capabilities,
+        specialisations: config.specialisations,
+        labels: config.labels,
+        description: config.description,
         max_connections: config.max_connections,
         call_timeout: config.timeouts.call,
         find_timeout: config.timeouts.find,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use o_address::{PeerId, TransportAddr};
-use o_core::{Capability, NetworkId};
+use o_core::{Capability, Label, NetworkId};
 use o_node::{KeyError, KeySource, Preset, Seed};
 
 use super::{Gate, Origin, PeerList, Setting, by_preset, pick};
@@ -25,6 +25,9 @@ pub(crate) struct Layer {
     pub(super) gate: Option<Gate>,
     pub(super) peers: Option<PeerList>,
     pub(super) capabilities: Option<Vec<Capability>>,
+    pub(super) specialisations: Option<Vec<Capability>>,
+    pub(super) labels: Option<Vec<Label>>,
+    pub(super) description: Option<String>,
     pub(super) max_connections: Option<usize>,
     pub(super) call_timeout: Option<Duration>,
     pub(super) find_timeout: Option<Duration>,
@@ -43,6 +46,9 @@ impl Layer {
         self.peers = None;
         self.listen = None;
         self.capabilities = None;
+        self.specialisations = None;
+        self.labels = None;
+        self.description = None;
     }
 }
 
@@ -119,6 +125,9 @@ impl TryFrom<&SettingsArgs> for Layer {
             gate: args.gate.map(Gate::from),
             peers: peers(given(&args.allow), given(&args.deny))?,
             capabilities: given(&args.capability),
+            specialisations: given(&args.specialisation),
+            labels: given(&args.label),
+            description: args.description.clone(),
             max_connections: args.max_connections,
             max_running: args.max_running,
             max_queued: args.max_queued,

@@ -42,6 +42,11 @@ pub(crate) fn rows(settings: &Settings) -> Result<Vec<Row>, Failure> {
         row("allow", &settings.peers, allow),
         row("deny", &settings.peers, deny),
         row("capabilities", &settings.capabilities, |all| json!(all)),
+        row("specialisations", &settings.specialisations, |all| {
+            json!(all)
+        }),
+        row("labels", &settings.labels, |all| json!(all)),
+        row("description", &settings.description, |text| json!(text)),
         row("max_connections", &settings.max_connections, |max| {
             json!(max)
         }),

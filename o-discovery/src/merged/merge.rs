@@ -104,5 +104,9 @@ fn merge(known: &mut Provider, sighting: Provider, max_addresses: usize) -> bool
         learned = true;
     }
     known.age = known.age.min(sighting.age);
+    let score = |matched: &Option<o_core::Match>| matched.as_ref().map(|m| m.score);
+    if score(&sighting.matched) > score(&known.matched) {
+        known.matched = sighting.matched;
+    }
     learned
 }

@@ -244,6 +244,7 @@ impl Member {
             .first()
             .map_or_else(|| hierarchy.name.root(), |first| first.name.clone());
         let before = hierarchy.lock().set_parent(Some(Parent { peer, above }));
+        hierarchy.attached.send_modify(|count| *count += 1);
         if before.is_none_or(|before| before.peer != peer) {
             tracing::info!(parent = %name, %peer, "joined");
             hierarchy.publish(Event::Attached { name, peer });

@@ -299,6 +299,7 @@ impl Hierarchy {
             child.addresses = addresses;
         }
         let name = child.name.clone();
+        self.registry.touch(&peer);
         let above = family.above(&self.addresses.borrow());
         drop(family);
         let mut answer = Beaten {
@@ -323,6 +324,7 @@ impl Hierarchy {
         };
         self.gate.family().remove_child(peer);
         self.pool.unprotect(peer);
+        self.registry.lost(peer);
         tracing::info!(child = %child.name, %peer, reason, "a child is gone");
         self.publish(Event::ChildLost {
             name: child.name,

@@ -34,6 +34,7 @@ use crate::{
     hosting::Dispatcher,
     memory,
     peers::Peers,
+    pinned::PinnedCaller,
     route::NodeResolver,
     swarm::{Listens, SwarmHandle, SwarmTask},
     tasks::Tasks,
@@ -108,10 +109,12 @@ impl Running {
         let pool = compose::pool(config, &dialer, &tasks)?;
         let built = compose::swarm(inner, &outside)?;
 
-        let sources = compose::sources(config, &inner.parts, built.sources)?;
-        let finder = compose::finder(config, &sources, &pool, &peers);
         let addresses = Arc::new(watch::Sender::new(Vec::new()));
         let hierarchy = compose::hierarchy(inner, &pool, &dispatcher, &addresses)?;
+        let mut sources = compose::sources(config, &inner.parts, built.sources)?;
+        let registries = compose::registries(inner, &pool, &peers, &hierarchy);
+        sources.push(Arc::new(registries));
+        let finder = compose::finder(config, &sources, &pool, &peers, &dispatcher.builtin);
         let resolver = compose::resolver(inner, &finder, hierarchy.clone());
         let watched = addresses.subscribe();
         let announcer =
@@ -219,6 +222,13 @@ impl Running {
         let Some(home) = &config.hierarchy.parent else {
             return;
         };
+        let caller = Arc::new(PinnedCaller {
+            peers: self.peers.clone(),
+            pool: self.pool.clone(),
+        });
+        let registry = hierarchy.registry().clone();
+        let telling = hierarchy::tell_upstream(hierarchy.clone(), registry, caller);
+        self.tasks.spawn("registry", telling);
         let member = Member {
             hierarchy: hierarchy.clone(),
             pool: self.pool.clone(),

@@ -4,7 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use futures::StreamExt as _;
 use o_address::{Address, TransportAddr};
-use o_core::{Access, CallContext, CallError, Event, NetworkId, Node as _};
+use o_core::{
+    Access, Attributes, CallContext, CallError, Event, NetworkId, Node as _, Query, Text,
+};
 use o_node::{Admit, AgentDescription, Hosting, Keypair, Methods, Node, NodeBuilder, Preset};
 use o_protocol::{Call, RootOfTrust, verify_chain, verify_record};
 use o_transport::EnvelopeVerifier;
@@ -351,4 +353,59 @@ fn a_place_that_makes_no_sense_is_refused() {
     assert!(
         refused(|h| h.policy.capabilities = Some(vec!["a*b".into()])).contains("hierarchy.policy")
     );
+}
+
+async fn found(node: &Node, query: Query) -> Vec<(String, bool)> {
+    let named = |provider: o_core::Provider| {
+        let record = provider.record.unwrap();
+        (record.record().address.to_string(), provider.confirmed)
+    };
+    let found = node
+        .find(query)
+        .filter_map(async |found| found.ok().map(named));
+    soon(found.collect()).await
+}
+
+#[tokio::test]
+async fn what_is_announced_below_is_found_from_the_top_until_it_is_gone() {
+    let company = start(node("o://company")).await;
+    let sales = child("o://company/sales", &company).await;
+    let methods = Methods::new().unary("sum", async |_, ()| Ok::<_, CallError>(()));
+    let agent = Hosting::new(address("o://company/sales/ai"), methods)
+        .capability("text/summarize".parse().unwrap())
+        .label("lang=de".parse().unwrap())
+        .description("Summarizes contracts.");
+    let ai = quiet().host(agent).configure(|config| {
+        config.hierarchy.heartbeat = Duration::from_millis(100);
+    });
+    let ai = start(below(ai, &at(&sales))).await;
+    let stranger = quiet().configure(|config| config.bootstrap = vec![at(&company)]);
+    let stranger = start(stranger).await;
+
+    let by_words = || Query::Text(Text::new("summarize contract"));
+    let arrived = async {
+        while found(&stranger, by_words()).await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    soon(arrived).await;
+    let only = [("o://company/sales/ai".to_owned(), false)];
+    let label = "label:lang=de".parse().unwrap();
+    let by_label = Query::Attributes(Attributes::any([label]));
+    assert_eq!(found(&stranger, by_label).await, only);
+    // It takes no calls of strangers, and so confirms nothing to them.
+    let by_capability = Query::Capability("text/summarize".parse().unwrap());
+    assert_eq!(found(&stranger, by_capability.clone()).await, only);
+    let own = found(&ai, by_words()).await;
+    assert_eq!(own, [("o://company/sales/ai".to_owned(), true)]);
+
+    stop([ai]).await;
+    let gone = async {
+        while !found(&stranger, by_words()).await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    soon(gone).await;
+    assert!(found(&stranger, by_capability).await.is_empty());
+    stop([stranger, sales, company]).await;
 }

@@ -8,9 +8,13 @@ use std::{
     time::Instant,
 };
 
+use futures::{StreamExt as _, stream};
 use o_address::TransportAddr;
-use o_core::{Discovery, StartError};
-use o_discovery::{BootstrapDiscovery, MergedDiscovery};
+use o_core::{Caller, Discovery, Record, StartError};
+use o_discovery::{
+    BootstrapDiscovery, Index, IndexConfig, MergedDiscovery,
+    registry::{Further, Registries, Registry, RegistryDiscovery, search_at},
+};
 use o_pool::Pool;
 use o_protocol::{Hello, MAX_HOSTED};
 use o_transport::{EnvelopeVerifier, build_watched_transport};
@@ -25,9 +29,10 @@ use crate::{
     dialer::{NodeDialer, Outside},
     find::{Finder, RouteCache},
     hierarchy::{Hierarchy, HierarchyParts},
-    hosting::{Agents, Dispatcher},
+    hosting::{Agents, Dispatcher, Hosted, Hosting},
     pace::Pace,
     peers::Peers,
+    pinned::PinnedCaller,
     route::NodeResolver,
     swarm::{self, Built, Shared},
     tasks::Tasks,
@@ -53,9 +58,10 @@ pub(super) fn dispatcher(inner: &Inner, tasks: &Tasks, peers: &Arc<Peers>) -> Ar
         running: running.clone(),
         answered: 0.into(),
         started: Instant::now(),
-        records: Mutex::default(),
+        records: Mutex::new(own_index(config)),
         measured: Arc::new(Measured::new(config.bench.clone())),
         hierarchy: OnceLock::new(),
+        registry: OnceLock::new(),
     });
     Arc::new(Dispatcher {
         local,
@@ -70,6 +76,15 @@ pub(super) fn dispatcher(inner: &Inner, tasks: &Tasks, peers: &Arc<Peers>) -> Ar
         local_calls: AtomicUsize::new(0),
         leaving: AtomicBool::new(false),
     })
+}
+
+/// Room for the records of as many agents as may be hosted.
+fn own_index(config: &NodeConfig) -> Index {
+    let mut limits = IndexConfig::default();
+    limits.max_records = config.node.max_agents;
+    limits.max_per_peer = config.node.max_agents;
+    limits.max_bytes = config.node.max_agents.saturating_mul(Record::MAX_SIGNED);
+    Index::new(config.network.clone(), limits)
 }
 
 /// What connections of custom transports need.
@@ -170,6 +185,7 @@ pub(super) fn finder(
     sources: &[Arc<dyn Discovery>],
     pool: &Pool<NodeDialer>,
     peers: &Arc<Peers>,
+    builtin: &Arc<BuiltIn>,
 ) -> Finder {
     let merged = MergedDiscovery::new(config.discovery.clone());
     let merged = sources.iter().cloned().fold(merged, MergedDiscovery::with);
@@ -177,6 +193,7 @@ pub(super) fn finder(
         discovery: Arc::new(merged),
         pool: pool.clone(),
         peers: peers.clone(),
+        builtin: builtin.clone(),
         verifier: Arc::new(EnvelopeVerifier),
         network: config.network.clone(),
         timeout: config.node.confirm_timeout,
@@ -215,11 +232,77 @@ pub(super) fn hierarchy(
         verifier: Arc::new(EnvelopeVerifier),
         addresses: addresses.subscribe(),
         events: inner.events.clone(),
+        registry: inner.config.registry.clone(),
     });
     let hierarchy = Arc::new(hierarchy.map_err(config_error)?);
-    // It is set nowhere else.
+    let caller: Arc<dyn Caller> = Arc::new(pinned(pool, &dispatcher.peers));
+    let further = further_up(&hierarchy, caller);
+    let agent = hierarchy.registry().agent(further);
+    let registry = Hosting::new(Registry::address(), agent).unannounced();
+    // They are set nowhere else.
     let _ = dispatcher.builtin.hierarchy.set(hierarchy.clone());
+    let _ = dispatcher
+        .builtin
+        .registry
+        .set(Arc::new(Hosted::of_the_node(registry)));
     Ok(Some(hierarchy))
+}
+
+/// Where a search goes on that this node's registry has answered: to that of its parent.
+fn further_up(hierarchy: &Arc<Hierarchy>, caller: Arc<dyn Caller>) -> Further {
+    let hierarchy = Arc::downgrade(hierarchy);
+    Arc::new(move |request| {
+        let parent = hierarchy.upgrade().and_then(|hierarchy| hierarchy.parent());
+        match parent {
+            Some(parent) => search_at(caller.clone(), Registry::address().pinned(parent), request),
+            None => stream::empty().boxed(),
+        }
+    })
+}
+
+fn pinned(pool: &Pool<NodeDialer>, peers: &Arc<Peers>) -> PinnedCaller {
+    PinnedCaller {
+        peers: peers.clone(),
+        pool: pool.clone(),
+    }
+}
+
+/// The registries: this node's own and its parent's; those of its bootstrap peers where it belongs to no
+/// hierarchy.
+pub(super) fn registries(
+    inner: &Inner,
+    pool: &Pool<NodeDialer>,
+    peers: &Arc<Peers>,
+    hierarchy: &Option<Arc<Hierarchy>>,
+) -> RegistryDiscovery {
+    let known: Vec<_> = inner
+        .config
+        .bootstrap
+        .iter()
+        .filter_map(TransportAddr::peer_id)
+        .collect();
+    let above = hierarchy.as_ref().map(Arc::downgrade);
+    let others: Registries = Arc::new(move || {
+        let peers: Vec<_> = match &above {
+            Some(above) => above
+                .upgrade()
+                .and_then(|above| above.parent())
+                .into_iter()
+                .collect(),
+            None => known.clone(),
+        };
+        peers
+            .into_iter()
+            .map(|peer| Registry::address().pinned(peer))
+            .collect()
+    });
+    let caller = Arc::new(pinned(pool, peers));
+    let network = inner.config.network.clone();
+    let source = RegistryDiscovery::new(others, caller, Arc::new(EnvelopeVerifier), network);
+    match hierarchy {
+        Some(hierarchy) => source.with_own(hierarchy.registry().clone(), inner.keypair.peer_id()),
+        None => source,
+    }
 }
 
 /// What announces the agents.

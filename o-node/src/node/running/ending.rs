@@ -52,7 +52,7 @@ impl Running {
                 .records
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
-            std::mem::take(&mut *records).into_values().collect()
+            records.forget_peer(&self.dispatcher.local)
         };
         let (discovery, signer) = (&self.finder.discovery, &*self.signer);
         withdraw(records, discovery, signer, &config.node).await;

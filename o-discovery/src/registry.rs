@@ -1,0 +1,377 @@
+//! The registry of a hierarchy: an agent that takes signed records and answers searches.
+//!
+//! Every node that may have children keeps one, at the name `o://network/registry`. What a child
+//! announces to its parent's is passed on up to the leader's, which so has all of them; a search goes
+//! up the same way. A record is verified before it takes memory, and is forgotten when the child is
+//! lost by way of which it came.
+
+mod client;
+#[cfg(test)]
+mod tests;
+mod throttle;
+mod wire;
+
+use std::{
+    collections::HashMap,
+    fmt,
+    future::ready,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Instant, SystemTime},
+};
+
+use futures::{StreamExt as _, stream, stream::BoxStream};
+use o_address::{Address, PeerId};
+use o_core::{
+    CallContext, CallError, DiscoveryError, NetworkId, Provider, Query, SignedRecord,
+    SignedTombstone, Source, Verifier,
+};
+use o_protocol::{Blob, Methods, RecordError, verify_record, verify_tombstone};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use self::throttle::Throttle;
+pub use self::{
+    client::{Registries, RegistryDiscovery, announce_at, search_at, tell},
+    wire::{Announced, Entry, Lost, SearchRequest},
+};
+use crate::index::{Index, IndexConfig, Insertion};
+
+/// Limits of a [`Registry`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct RegistryConfig {
+    /// What it holds.
+    pub index: IndexConfig,
+    /// Announcements and withdrawals that one peer may make in a second; twenty times as many at
+    /// once. Default 200.
+    pub max_per_second: u32,
+    /// Bad ones after which a peer is not listened to for a minute. Default 100.
+    pub max_bad: u32,
+    /// Most answers to one search. Default 1024.
+    pub max_found: usize,
+}
+
+impl Default for RegistryConfig {
+    fn default() -> Self {
+        Self {
+            index: IndexConfig::default(),
+            max_per_second: 200,
+            max_bad: 100,
+            max_found: 1024,
+        }
+    }
+}
+
+/// What a record must pass beside its signature: an error says why it may not be announced here.
+pub type Check = Arc<dyn Fn(&SignedRecord) -> Result<(), String> + Send + Sync>;
+
+/// Where a search goes on: to the registry above.
+pub type Further =
+    Arc<dyn Fn(SearchRequest) -> BoxStream<'static, Result<Entry, CallError>> + Send + Sync>;
+
+/// A registry. Clones share it.
+#[derive(Clone)]
+pub struct Registry {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    network: NetworkId,
+    config: RegistryConfig,
+    verifier: Arc<dyn Verifier>,
+    check: Check,
+    state: Mutex<State>,
+    changed: watch::Sender<u64>,
+}
+
+#[derive(Debug)]
+struct State {
+    index: Index,
+    /// By way of which peer each peer's records came last.
+    via: HashMap<PeerId, PeerId>,
+    throttle: Throttle,
+}
+
+impl Registry {
+    /// The name at which every registry is asked.
+    pub fn address() -> Address {
+        // A text that is an address; the tests look.
+        "o://network/registry"
+            .parse()
+            .unwrap_or_else(|_| Address::node())
+    }
+
+    /// An empty one.
+    pub fn new(
+        network: NetworkId,
+        config: RegistryConfig,
+        verifier: Arc<dyn Verifier>,
+        check: Check,
+    ) -> Self {
+        let state = State {
+            index: Index::new(network.clone(), config.index.clone()),
+            via: HashMap::new(),
+            throttle: Throttle::new(config.max_per_second, config.max_bad),
+        };
+        Self {
+            shared: Arc::new(Shared {
+                network,
+                config,
+                verifier,
+                check,
+                state: Mutex::new(state),
+                changed: watch::Sender::new(0),
+            }),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Every change is complete before anything in it can panic.
+        self.shared
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When something changes: the number of changes so far.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.shared.changed.subscribe()
+    }
+
+    fn changed(&self) {
+        self.shared.changed.send_modify(|count| *count += 1);
+    }
+
+    /// Everything that it holds, to be told to another registry.
+    pub fn contents(&self) -> (Vec<SignedRecord>, Vec<SignedTombstone>) {
+        let state = self.lock();
+        let records = state.index.records().cloned().collect();
+        (records, state.index.tombstones().cloned().collect())
+    }
+
+    /// How many records it holds.
+    pub fn len(&self) -> usize {
+        self.lock().index.len()
+    }
+
+    /// Whether it holds no record.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Takes a record that `via` told, or this node itself.
+    ///
+    /// # Errors
+    /// `BadRecord`, or `Busy` where there is no room.
+    pub fn insert(&self, record: &SignedRecord, via: PeerId) -> Result<Insertion, DiscoveryError> {
+        (self.shared.check)(record).map_err(|reason| DiscoveryError::BadRecord { reason })?;
+        let mut state = self.lock();
+        let inserted = state
+            .index
+            .insert(record, Source::Registry, SystemTime::now())?;
+        state.via.insert(record.record().peer, via);
+        drop(state);
+        if inserted != Insertion::Same {
+            self.changed();
+        }
+        Ok(inserted)
+    }
+
+    /// Takes a withdrawal.
+    ///
+    /// # Errors
+    /// `Busy` where no more can be remembered.
+    pub fn withdraw(&self, tombstone: &SignedTombstone) -> Result<bool, DiscoveryError> {
+        let withdrawn = self.lock().index.withdraw(tombstone, SystemTime::now())?;
+        if withdrawn {
+            self.changed();
+        }
+        Ok(withdrawn)
+    }
+
+    /// A peer is there: the ages of its records count from now.
+    pub fn touch(&self, peer: &PeerId) {
+        self.lock().index.touch(peer, SystemTime::now());
+    }
+
+    /// A child is gone: forgets its records and those that came by way of it. The peers whose they
+    /// were.
+    pub fn lost(&self, child: &PeerId) -> Vec<PeerId> {
+        let mut state = self.lock();
+        let came = state
+            .via
+            .iter()
+            .filter(|(peer, via)| *peer == child || *via == child);
+        let gone: Vec<PeerId> = came.map(|(peer, _)| *peer).collect();
+        for peer in &gone {
+            state.via.remove(peer);
+            state.index.forget_peer(peer);
+        }
+        drop(state);
+        if !gone.is_empty() {
+            self.changed();
+        }
+        gone
+    }
+
+    /// Peers that are gone, as a child says by way of which their records came; others are left alone.
+    fn lost_below(&self, child: &PeerId, peers: &[PeerId]) -> Vec<PeerId> {
+        let mut state = self.lock();
+        let mut gone = Vec::new();
+        for peer in peers {
+            if state.via.get(peer) == Some(child) {
+                state.via.remove(peer);
+                state.index.forget_peer(peer);
+                gone.push(*peer);
+            }
+        }
+        drop(state);
+        if !gone.is_empty() {
+            self.changed();
+        }
+        gone
+    }
+
+    /// Whoever matches, as far as this registry knows.
+    pub fn find(&self, query: &Query) -> Vec<Provider> {
+        let mut found = self.lock().index.find(query, SystemTime::now());
+        found.truncate(self.shared.config.max_found);
+        found
+    }
+
+    /// The agent that answers for it: `announce`, `remove`, `search`, `lost`, `status`.
+    pub fn agent(&self, further: Further) -> Methods {
+        let [announce, remove, search, lost, status] = [(); 5].map(|()| self.clone());
+        Methods::new()
+            .unary("announce", move |context: CallContext, record: Blob| {
+                ready(announce.announced(&context, record))
+            })
+            .describe("Takes a signed record.")
+            .idempotent()
+            .unary("remove", move |context: CallContext, tombstone: Blob| {
+                ready(remove.removed(&context, tombstone))
+            })
+            .describe("Takes a signed withdrawal of a record.")
+            .idempotent()
+            .server("search", move |_: CallContext, request: SearchRequest| {
+                ready(search.searched(request, &further))
+            })
+            .describe(
+                "Finds agents by name, capability, attributes or words; then asks further up.",
+            )
+            .idempotent()
+            .unary("lost", move |context: CallContext, request: Lost| {
+                let gone =
+                    caller(&context).map(|from| lost.lost_below(&from, &request.peers).len());
+                ready(gone)
+            })
+            .describe("Says that nodes below the caller are gone.")
+            .idempotent()
+            .unary("status", move |_: CallContext, ()| {
+                let entries = status.len();
+                ready(Ok::<_, CallError>(wire::Status { entries }))
+            })
+            .describe("Counts what is held here.")
+            .idempotent()
+    }
+
+    fn announced(
+        &self,
+        context: &CallContext,
+        Blob(envelope): Blob,
+    ) -> Result<Announced, CallError> {
+        let from = caller(context)?;
+        self.admit(&from)?;
+        let (verifier, network) = (&*self.shared.verifier, &self.shared.network);
+        let verified = verify_record(envelope, verifier, SystemTime::now(), network);
+        let record = verified.map_err(|error| self.bad(&from, &error))?;
+        let sequence = record.record().sequence;
+        match self.insert(&record, from) {
+            Ok(inserted) => Ok(Announced {
+                sequence,
+                changed: inserted != Insertion::Same,
+            }),
+            Err(DiscoveryError::Busy { limit }) => Err(CallError::Busy {
+                reason: format!("{limit} of the registry is reached"),
+            }),
+            Err(error) => Err(CallError::InvalidParams {
+                message: error.to_string(),
+            }),
+        }
+    }
+
+    fn removed(&self, context: &CallContext, Blob(envelope): Blob) -> Result<bool, CallError> {
+        let from = caller(context)?;
+        self.admit(&from)?;
+        let (verifier, network) = (&*self.shared.verifier, &self.shared.network);
+        let verified = verify_tombstone(envelope, verifier, SystemTime::now(), network);
+        let tombstone = verified.map_err(|error| self.bad(&from, &error))?;
+        self.withdraw(&tombstone).map_err(|error| CallError::Busy {
+            reason: error.to_string(),
+        })
+    }
+
+    fn searched(
+        &self,
+        request: SearchRequest,
+        further: &Further,
+    ) -> Result<BoxStream<'static, Result<Entry, CallError>>, CallError> {
+        let query = request.query()?;
+        let limit = request
+            .limit
+            .unwrap_or(usize::MAX)
+            .min(self.shared.config.max_found);
+        let own: Vec<_> = self.find(&query).iter().filter_map(Entry::of).collect();
+        let own = stream::iter(own.into_iter().map(Ok));
+        let Some(above) = request.hops.checked_sub(1) else {
+            return Ok(own.take(limit).boxed());
+        };
+        let above = SearchRequest {
+            hops: above,
+            ..request
+        };
+        Ok(own.chain(further(above)).take(limit).boxed())
+    }
+
+    /// # Errors
+    /// The peer says too much, or too much that is bad.
+    fn admit(&self, peer: &PeerId) -> Result<(), CallError> {
+        let admitted = self.lock().throttle.admit(peer, Instant::now());
+        admitted.map_err(|reason| CallError::Busy {
+            reason: reason.to_owned(),
+        })
+    }
+
+    /// Notes that a peer sent what nobody should believe.
+    fn bad(&self, peer: &PeerId, error: &RecordError) -> CallError {
+        if self.lock().throttle.bad(peer, Instant::now()) {
+            let limit = self.shared.config.max_bad;
+            tracing::warn!(%peer, %error, bad = limit, "a peer sends bad records: not listened to for a minute");
+        }
+        CallError::InvalidParams {
+            message: error.to_string(),
+        }
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let entries = self.len();
+        f.debug_struct("Registry")
+            .field("entries", &entries)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Who calls: a registry is told things by peers only.
+fn caller(context: &CallContext) -> Result<PeerId, CallError> {
+    context.peer.ok_or_else(|| CallError::Unsupported {
+        what: "a call within the process: announce by hosting an agent".into(),
+    })
+}
+
+/// Whether nothing but a registry may have this name.
+pub fn is_reserved(address: &Address) -> bool {
+    address.root().name() == Registry::address().root().name()
+}
