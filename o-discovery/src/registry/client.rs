@@ -199,9 +199,6 @@ impl Discovery for RegistryDiscovery {
         let Some(request) = SearchRequest::of(&query) else {
             return stream::empty().boxed();
         };
-        if self.own.is_none() && others.is_empty() {
-            return stream::iter([Err(DiscoveryError::NoNetwork)]).boxed();
-        }
         let own = stream::iter(own.into_iter().map(Ok));
         let asked = others.into_iter().map(|registry| {
             let caller = self.caller.clone();
