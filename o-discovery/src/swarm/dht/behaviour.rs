@@ -64,6 +64,7 @@ pub fn behaviour(peer: PeerId, network: &NetworkId, config: &DhtConfig) -> Behav
         .disjoint_query_paths(true)
         .set_parallelism(config.parallelism)
         .set_query_timeout(config.query_timeout)
+        .set_substreams_timeout(config.answer_timeout)
         .set_max_packet_size(MAX_PACKET)
         .set_provider_record_ttl(Some(config.provider_ttl))
         // `State` announces again, so that it can bound how much is under way.

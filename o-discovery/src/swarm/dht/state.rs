@@ -52,7 +52,7 @@ impl State {
             protocol: protocol(network),
             config,
             announcements: Announcements::new(local),
-            searches: Searches::default(),
+            searches: Searches::new(local),
             joining: HashMap::new(),
             next_sweep: None,
         }
@@ -95,8 +95,12 @@ impl State {
                 stats,
             } => match result {
                 QueryResult::GetProviders(result) => {
-                    self.searches
-                        .on_progress(kad, id, result, step.last, &self.config, now);
+                    let (last, config) = (step.last, &self.config);
+                    let ours = &mut self.announcements;
+                    if !ours.on_looked(kad, id, &result, last, config, now) {
+                        self.searches
+                            .on_progress(kad, id, result, last, config, now);
+                    }
                 }
                 QueryResult::StartProviding(result) => {
                     let reached = result.is_ok() && stats.num_successes() > 0;

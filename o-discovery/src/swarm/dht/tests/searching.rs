@@ -23,7 +23,7 @@ async fn find(bench: &mut Bench, query: Query) -> Vec<Result<Provider, Discovery
 
 /// Other peers announce the capability to this node.
 fn announced(bench: &mut Bench, peers: usize) -> BTreeSet<String> {
-    let (digest, _) = crate::swarm::dht::keys::of_query(&capability()).unwrap();
+    let digest = shard(0);
     let peers: BTreeSet<_> = (0..peers).map(|_| PeerId::random()).collect();
     for peer in &peers {
         bench.receive(ProviderRecord::new(record_key(&digest), *peer, vec![at(5)]));
@@ -89,6 +89,7 @@ async fn a_search_ends_when_enough_are_found_and_nobody_needs_to_read() {
     let config = DhtConfig {
         max_providers: 7,
         allow_private: true,
+        min_shards: 1,
         ..DhtConfig::default()
     };
     let mut bench = Bench::new(config);
@@ -103,7 +104,7 @@ async fn a_search_ends_when_enough_are_found_and_nobody_needs_to_read() {
 #[tokio::test]
 async fn known_addresses_come_with_the_hint() {
     let mut bench = Bench::local();
-    let (digest, _) = crate::swarm::dht::keys::of_query(&capability()).unwrap();
+    let digest = shard(0);
     let peer = PeerId::random();
     bench.identify(&peer, "main", &[at(3), at(4)]);
     bench.receive(ProviderRecord::new(record_key(&digest), peer, Vec::new()));
@@ -190,7 +191,7 @@ async fn a_crowd_does_not_hide_the_peer_that_a_pin_means() {
     };
     let mut bench = Bench::new(config);
     let name: o_address::Address = "o://a".parse().unwrap();
-    let (digest, _) = crate::swarm::dht::keys::of_query(&Query::Name(name.clone())).unwrap();
+    let digest = o_protocol::name_key(&name);
     let crowd: Vec<_> = (0..60).map(|_| PeerId::random()).collect();
     for peer in &crowd {
         bench.receive(ProviderRecord::new(record_key(&digest), *peer, Vec::new()));
