@@ -156,7 +156,8 @@ impl Bench {
         let request = kad::InboundRequest::AddProvider {
             record: Some(record),
         };
-        let event = kad::Event::InboundRequest { request };
+        let event = Box::new(kad::Event::InboundRequest { request });
+        let event = Event(behaviour::Kind::Kad(event));
         self.state.on_event(&mut self.kad, event, self.now);
     }
 }

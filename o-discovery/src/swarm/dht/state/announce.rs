@@ -8,10 +8,7 @@ use std::{
 
 use libp2p::{
     PeerId,
-    kad::{
-        GetProvidersOk, GetProvidersResult, K_VALUE, ProviderRecord, QueryId,
-        store::RecordStore as _,
-    },
+    kad::{K_VALUE, ProviderRecord, QueryId, store::RecordStore as _},
 };
 use o_address::Address;
 use o_core::{Capability, DiscoveryError};
@@ -245,39 +242,35 @@ impl Announcements {
         }
     }
 
-    /// Takes in who provides a key, if that was asked for one of ours. When its look is over the key
-    /// is announced; and where it is full of others, in the next level too.
+    /// Takes in how many providers of a key somebody knows, if that was asked for one of ours.
+    pub(super) fn on_told(&mut self, id: &QueryId, providers: usize) {
+        if let Some(Run {
+            full: Some(full), ..
+        }) = self.running.get_mut(id)
+        {
+            *full |= providers >= K_VALUE.get();
+        }
+    }
+
+    /// The look at a home is over: it is announced; and where it is full of others, in the next level
+    /// too.
     pub(super) fn on_looked(
         &mut self,
         kad: &mut Behaviour,
         id: QueryId,
-        result: &GetProvidersResult,
-        last: bool,
         config: &DhtConfig,
         now: Instant,
-    ) -> bool {
-        let Some(Run {
-            full: Some(full),
-            digest,
-        }) = self.running.get_mut(&id)
-        else {
-            return false;
+    ) {
+        let Some(Run { digest, full }) = self.running.remove(&id) else {
+            return;
         };
-        if let Ok(GetProvidersOk::FoundProviders { providers, .. }) = result {
-            *full |= providers.len() >= K_VALUE.get();
+        if full == Some(true) {
+            self.deepen(kad, &digest, config, now);
         }
-        if last {
-            let (full, digest) = (*full, *digest);
-            self.running.remove(&id);
-            if full {
-                self.deepen(kad, &digest, config, now);
-            }
-            if self.keys.contains_key(&digest) {
-                self.give(kad, &digest, config, now);
-            }
-            self.publish_due(kad, config, now);
+        if self.keys.contains_key(&digest) {
+            self.give(kad, &digest, config, now);
         }
-        true
+        self.publish_due(kad, config, now);
     }
 
     /// Whoever is announced under `digest`, a home, is announced in the next level too.

@@ -7,16 +7,14 @@ use std::{
 
 use libp2p::{
     Multiaddr, PeerId,
-    core::Endpoint,
-    kad::{GetProvidersOk, GetProvidersResult, K_VALUE, QueryId},
-    swarm::{ConnectionId, NetworkBehaviour as _},
+    kad::{K_VALUE, QueryId},
 };
 use o_core::{Capability, DiscoveryError, Provider, Source};
 use o_transport::from_peer_id;
 use tokio::sync::mpsc;
 use tracing::debug;
 
-use super::table_size;
+use super::{table_addresses, table_size};
 use crate::swarm::{
     addresses::{filtered, to_transport},
     dht::{
@@ -215,12 +213,12 @@ impl Searches {
         }
     }
 
-    pub(super) fn on_progress(
+    /// Takes in whom somebody told of.
+    pub(super) fn on_told(
         &mut self,
         kad: &mut Behaviour,
         id: QueryId,
-        result: GetProvidersResult,
-        last: bool,
+        providers: Vec<(PeerId, Vec<Multiaddr>)>,
         config: &DhtConfig,
         now: Instant,
     ) {
@@ -230,37 +228,45 @@ impl Searches {
         let Some(search) = self.running.get_mut(&part.search) else {
             return;
         };
-        let next = match result {
-            Ok(GetProvidersOk::FoundProviders { providers, .. }) => {
-                part.full |= providers.len() >= K_VALUE.get();
-                search.full |= part.full;
-                search.offer_all(kad, part, providers, config)
-            }
-            Ok(GetProvidersOk::FinishedWithNoAdditionalRecord { .. }) => Next::On,
-            Err(_) => {
-                search.timed_out = true;
-                Next::EndQuery
-            }
-        };
-        match next {
+        part.full |= providers.len() >= K_VALUE.get();
+        search.full |= part.full;
+        match search.offer_all(kad, part, providers, config) {
             Next::EndSearch => {
                 let id = part.search;
                 self.end(kad, id, Answer::Done);
             }
             Next::EndQuery => self.end_query(kad, id, config, now),
-            Next::On if last && part.full && part.fresh => {
-                // Peers answer with twenty providers, and again with others: where an answer was full
-                // and somebody in it was new, they are asked again.
-                part.full = false;
-                part.fresh = false;
-                let again = kad.get_providers(record_key(&part.key));
-                if let Some(part) = self.queries.remove(&id) {
-                    self.queries.insert(again, part);
-                }
-            }
-            Next::On if last => self.end_query(kad, id, config, now),
             Next::On => {}
         }
+    }
+
+    /// Takes in that a query is over, and whether it came to its end.
+    pub(super) fn on_end(
+        &mut self,
+        kad: &mut Behaviour,
+        id: QueryId,
+        done: bool,
+        config: &DhtConfig,
+        now: Instant,
+    ) {
+        let Some(part) = self.queries.get_mut(&id) else {
+            return;
+        };
+        if done && part.full && part.fresh {
+            // Peers answer with twenty providers, and again with others: where an answer was full and
+            // somebody in it was new, they are asked again.
+            part.full = false;
+            part.fresh = false;
+            let again = kad.get_providers(record_key(&part.key));
+            if let Some(part) = self.queries.remove(&id) {
+                self.queries.insert(again, part);
+            }
+            return;
+        }
+        if let Some(search) = self.running.get_mut(&part.search) {
+            search.timed_out |= !done;
+        }
+        self.end_query(kad, id, config, now);
     }
 
     /// A key has told what it knows.
@@ -327,11 +333,11 @@ impl Search {
         &mut self,
         kad: &mut Behaviour,
         part: &mut Part,
-        providers: HashSet<PeerId>,
+        providers: Vec<(PeerId, Vec<Multiaddr>)>,
         config: &DhtConfig,
     ) -> Next {
         let most = config.provider_limit().max(self.quota);
-        for peer in providers {
+        for (peer, told) in providers {
             if self.answers.is_closed() {
                 return Next::EndSearch;
             }
@@ -344,7 +350,7 @@ impl Search {
             part.fresh = true;
             part.told += 1;
             if self.pin.is_none_or(|pin| pin == known) {
-                let addresses = to_transport(&addresses(kad, &peer, config), &peer);
+                let addresses = to_transport(&addresses(kad, &peer, &told, config), &peer);
                 let provider = Provider::hint(known, addresses, Source::Dht);
                 self.answer(Answer::Found(Box::new(provider)));
                 if self.pin.is_some() {
@@ -370,20 +376,17 @@ impl Search {
     }
 }
 
-/// Where the table knows `peer` to be: from its routing table, from the answers to the queries that
-/// are under way, and from what the peer said of itself.
-///
-/// The behaviour tells the addresses in an answer to nobody but the Swarm, when that is about to
-/// dial and only until the query has ended; so they are asked for in the Swarm's words. The id is
-/// not looked at and no connection comes of it.
-fn addresses(kad: &mut Behaviour, peer: &PeerId, config: &DhtConfig) -> Vec<Multiaddr> {
-    let nobody = ConnectionId::new_unchecked(0);
-    let told = kad
-        .handle_pending_outbound_connection(nobody, Some(*peer), &[], Endpoint::Dialer)
-        .unwrap_or_default();
+/// Where `peer` is: as somebody told, as the routing table has it, and as the peer said of itself.
+fn addresses(
+    kad: &mut Behaviour,
+    peer: &PeerId,
+    told: &[Multiaddr],
+    config: &DhtConfig,
+) -> Vec<Multiaddr> {
+    let table = table_addresses(kad, peer);
     let itself = kad.store_mut().remembered(peer);
     filtered(
-        told.iter().chain(itself),
+        told.iter().chain(&table).chain(itself),
         peer,
         config.allow_private,
         config.max_addresses,

@@ -123,6 +123,46 @@ async fn known_addresses_come_with_the_hint() {
     );
 }
 
+/// Kademlia takes the providers in an answer for stations of the query, which it would ask as well.
+#[tokio::test]
+async fn whoever_provides_is_told_with_addresses_and_not_dialed() {
+    type FromHandler = libp2p::swarm::THandlerOutEvent<Behaviour>;
+    let mut bench = Bench::local();
+    let peer = bench.meet();
+    let mut search = begin(&mut bench, capability()).await;
+    let provider = PeerId::random();
+    let query_id = bench.kad.iter_queries().next().unwrap().id();
+    let answer = FromHandler::GetProvidersRes {
+        closer_peers: Vec::new(),
+        provider_peers: vec![kad::KadPeer {
+            node_id: provider,
+            multiaddrs: vec![at(7)],
+            connection_ty: kad::ConnectionType::NotConnected,
+        }],
+        query_id,
+    };
+    let id = ConnectionId::new_unchecked(1);
+    bench.kad.on_connection_handler_event(peer, id, answer);
+    let mut dialed = Vec::new();
+    let mut context = Context::from_waker(Waker::noop());
+    while let Poll::Ready(event) = bench.kad.poll(&mut context) {
+        match event {
+            ToSwarm::GenerateEvent(event) => {
+                bench.state.on_event(&mut bench.kad, event, bench.now);
+            }
+            ToSwarm::Dial { opts } => dialed.extend(opts.get_peer_id()),
+            _ => {}
+        }
+    }
+    assert_eq!(dialed, [peer]);
+    let hint = search.next().now_or_never().unwrap().unwrap().unwrap();
+    assert_eq!(hint.peer, from_peer_id(&provider).unwrap());
+    assert_eq!(
+        hint.addresses[0].as_str(),
+        format!("{}/p2p/{provider}", at(7))
+    );
+}
+
 #[tokio::test]
 async fn dropping_the_stream_ends_the_query() {
     let mut bench = Bench::local();
