@@ -35,7 +35,7 @@ pub use crate::{
     },
     header::{CallHeader, Goodbye, HeaderError, Hello, MAX_HEADER, MAX_HOSTED},
     record::{
-        RecordError, capability_key, name_key, sign_fitting_record, sign_record, sign_tombstone,
+        RecordError, capability_key, capability_shard_key, name_key, sign_fitting_record, sign_record, sign_tombstone,
         verify_record, verify_tombstone,
     },
     session::{

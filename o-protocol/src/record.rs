@@ -242,6 +242,20 @@ pub fn capability_key(capability: &Capability) -> [u8; 32] {
     key(b"o-capability/1\0", capability.as_str())
 }
 
+/// Under what a shard of a capability is announced. Shard 0 is [`capability_key`] itself, the others
+/// are SHA-256 of `o-capability/1`, a zero byte, the text, a zero byte and the number of the shard.
+pub fn capability_shard_key(capability: &Capability, shard: u8) -> [u8; 32] {
+    if shard == 0 {
+        return capability_key(capability);
+    }
+    Sha256::new()
+        .chain_update(b"o-capability/1\0")
+        .chain_update(capability.as_str())
+        .chain_update([0, shard])
+        .finalize()
+        .into()
+}
+
 /// Under what a name is announced: SHA-256 of `o-name/1`, a zero byte and its text without the pin.
 pub fn name_key(address: &Address) -> [u8; 32] {
     key(b"o-name/1\0", address.name())

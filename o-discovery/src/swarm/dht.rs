@@ -45,7 +45,7 @@ use tokio::sync::mpsc;
 
 use self::keys::Digest;
 pub use self::{
-    behaviour::{Behaviour, behaviour, protocol},
+    behaviour::{Behaviour, Event, behaviour, protocol},
     config::{DhtConfig, DhtMode},
     handle::{Command, Handle},
     state::State,

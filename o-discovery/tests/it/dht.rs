@@ -335,7 +335,48 @@ async fn twenty_five_providers_of_one_capability_are_all_found() {
     // One server holds them all, and an answer of it holds twenty.
     let seeker = Node::start("main", client()).await;
     seeker.join(&bootstrap).await;
-    let all_there = async { while bootstrap.stored().await < 50 {} };
+    // The name of each, and four shards of the capability.
+    let all_there = async { while bootstrap.stored().await < 125 {} };
     timeout(DEADLINE, all_there).await.unwrap();
     assert_eq!(peers(&seeker.handle, capability("x")).await, everybody);
+}
+
+#[tokio::test]
+async fn two_hundred_providers_are_found_where_a_key_has_room_for_twenty() {
+    let mut scant = server();
+    scant.max_stored_per_key = 20;
+    let bootstrap = Node::start("main", scant).await;
+    let providers = join_all((0..200).map(|_| Node::start("main", client()))).await;
+    let everybody: BTreeSet<_> = providers.iter().map(|node| node.peer.to_string()).collect();
+    for (n, node) in providers.iter().enumerate() {
+        node.join_as_stranger(&bootstrap).await;
+        let record = record(&node.network, &node.peer, &format!("o://agents/n{n}"), "x");
+        node.handle.announce(&record).await.unwrap();
+    }
+    let seeker = Node::start("main", client()).await;
+    seeker.join(&bootstrap).await;
+    let all_found = async { while peers(&seeker.handle, capability("x")).await != everybody {} };
+    timeout(DEADLINE, all_found).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_announcement_is_made_again_before_it_expires() {
+    let mut forgetful = server();
+    forgetful.provider_ttl = Duration::from_secs(2);
+    let mut zealous = client();
+    zealous.republish_interval = Duration::from_millis(200);
+    let bootstrap = Node::start("main", forgetful).await;
+    let a = Node::start("main", zealous).await;
+    let e = Node::start("main", client()).await;
+    a.join(&bootstrap).await;
+    e.join(&bootstrap).await;
+    let announced = record(&a.network, &a.peer, "o://a", "x");
+    a.handle.announce(&announced).await.unwrap();
+    until_found(&e.handle, name("o://a"), a.peer).await;
+    until_found(&e.handle, capability("x"), a.peer).await;
+    let begun = std::time::Instant::now();
+    while begun.elapsed() < Duration::from_secs(5) {
+        assert_eq!(peers(&e.handle, name("o://a")).await, only(a.peer));
+        assert_eq!(peers(&e.handle, capability("x")).await, only(a.peer));
+    }
 }

@@ -169,13 +169,14 @@ impl NodeConfig {
     }
 
     #[cfg(feature = "kad")]
-    fn table_times(&self) -> [(&'static str, Duration); 5] {
+    fn table_times(&self) -> [(&'static str, Duration); 6] {
         let table = &self.dht.table;
         [
             ("provider_ttl", table.provider_ttl),
             ("republish_interval", table.republish_interval),
             ("retry_interval", table.retry_interval),
             ("query_timeout", table.query_timeout),
+            ("answer_timeout", table.answer_timeout),
             ("bootstrap_interval", table.bootstrap_interval),
         ]
     }

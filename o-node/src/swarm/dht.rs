@@ -2,9 +2,9 @@
 
 use std::{sync::Arc, time::Instant};
 
-use libp2p::{Multiaddr, PeerId, StreamProtocol, kad};
+use libp2p::{Multiaddr, PeerId, StreamProtocol};
 use o_core::Discovery;
-use o_discovery::swarm::dht::{self, Command, State};
+use o_discovery::swarm::dht::{self, Command, Event, State};
 use o_transport::Keypair;
 use tokio::sync::mpsc;
 
@@ -69,7 +69,7 @@ impl Parts {
         self.with_dht(|state, table| state.on_command(table, command, now));
     }
 
-    pub(super) fn on_dht_event(&mut self, event: kad::Event, now: Instant) {
+    pub(super) fn on_dht_event(&mut self, event: Event, now: Instant) {
         self.with_dht(|state, table| state.on_event(table, event, now));
     }
 

@@ -553,6 +553,14 @@ fn keys_are_those_of_the_specification() {
         capability_key(&capability),
         sha256("o-capability/1\0text/echo")
     );
+    assert_eq!(
+        capability_shard_key(&capability, 0),
+        capability_key(&capability)
+    );
+    assert_eq!(
+        capability_shard_key(&capability, 7),
+        sha256("o-capability/1\0text/echo\0\x07")
+    );
     let address: Address = "o://a/b".parse().unwrap();
     assert_eq!(name_key(&address), sha256("o-name/1\0o://a/b"));
     assert_eq!(name_key(&address.pinned(peer(7))), name_key(&address));

@@ -1,6 +1,7 @@
 //! Kademlia's behaviour, dialing only addresses that are worth it.
 
 use std::{
+    collections::VecDeque,
     fmt, io,
     ops::{Deref, DerefMut},
     sync::Arc,
@@ -10,7 +11,7 @@ use std::{
 use libp2p::{
     Multiaddr, PeerId, StreamProtocol,
     core::{Endpoint, transport::PortUse},
-    kad::{self, BucketInserts, Caching, Mode, RecordKey, StoreInserts},
+    kad::{self, BucketInserts, Caching, K_VALUE, KadPeer, Mode, QueryId, RecordKey, StoreInserts},
     swarm::{
         ConnectionDenied, ConnectionId, DialError, FromSwarm, NetworkBehaviour, THandler,
         THandlerInEvent, THandlerOutEvent, ToSwarm, behaviour::DialFailure,
@@ -33,16 +34,38 @@ const MAX_PACKET: usize = 64 * 1024;
 
 /// The behaviour of the table: libp2p's Kademlia, to which it dereferences.
 ///
-/// It changes three things. Of the addresses that other nodes give for a peer, only those are dialed
+/// It changes four things. Of the addresses that other nodes give for a peer, only those are dialed
 /// that [`DhtConfig`] allows, and at most `max_addresses` of them: otherwise anybody who answers a
 /// query could have us knock at addresses of their choice, in our own network too. A peer that
 /// cannot be reached at any of its addresses leaves the routing table, where Kademlia keeps it for
-/// others to run into. And an announcement can be taken back from those who were told.
+/// others to run into. An announcement can be taken back from those who were told. And the providers
+/// that a peer tells of are no stations of the query, as they are in Kademlia: a search for many
+/// would dial every one of them, also those that answer no questions.
 pub struct Behaviour {
     kad: kad::Behaviour<ProviderStore>,
     farewells: Farewells,
+    /// What peers have told of providers, an answer each; emptied whenever this is polled.
+    told: VecDeque<Told>,
     allow_private: bool,
     max_addresses: usize,
+}
+
+/// Something for [`State::on_event`](super::State::on_event).
+#[derive(Debug)]
+pub struct Event(pub(super) Kind);
+
+#[derive(Debug)]
+pub(super) enum Kind {
+    Kad(Box<kad::Event>),
+    Told(Told),
+}
+
+/// A peer's answer to the question who provides a key.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) query: QueryId,
+    /// Nothing here has been checked.
+    pub(super) providers: Vec<(PeerId, Vec<Multiaddr>)>,
 }
 
 /// The protocol id of a network's table: `/o-kad/1/<network>`.
@@ -64,6 +87,7 @@ pub fn behaviour(peer: PeerId, network: &NetworkId, config: &DhtConfig) -> Behav
         .disjoint_query_paths(true)
         .set_parallelism(config.parallelism)
         .set_query_timeout(config.query_timeout)
+        .set_substreams_timeout(config.answer_timeout)
         .set_max_packet_size(MAX_PACKET)
         .set_provider_record_ttl(Some(config.provider_ttl))
         // `State` announces again, so that it can bound how much is under way.
@@ -81,6 +105,7 @@ pub fn behaviour(peer: PeerId, network: &NetworkId, config: &DhtConfig) -> Behav
     Behaviour {
         kad,
         farewells: Farewells::new(peer, config.max_withdraw_dials),
+        told: VecDeque::new(),
         allow_private: config.allow_private,
         max_addresses: config.max_addresses,
     }
@@ -97,6 +122,30 @@ impl Behaviour {
     pub(super) fn look_after(&mut self, peer: PeerId) {
         if !table_addresses(self, &peer).is_empty() {
             self.farewells.dial(peer);
+        }
+    }
+
+    /// Keeps what an answer tells of providers from Kademlia, and no more peers than an answer may
+    /// hold.
+    fn on_answer(&mut self, event: &mut THandlerOutEvent<kad::Behaviour<ProviderStore>>) {
+        type FromHandler = THandlerOutEvent<kad::Behaviour<ProviderStore>>;
+        match event {
+            FromHandler::FindNodeRes { closer_peers, .. } => closer_peers.truncate(K_VALUE.get()),
+            FromHandler::GetProvidersRes {
+                closer_peers,
+                provider_peers,
+                query_id,
+            } => {
+                closer_peers.truncate(K_VALUE.get());
+                let query = *query_id;
+                let providers = std::mem::take(provider_peers).into_iter();
+                if providers.len() > 0 && self.kad.query(&query).is_some() {
+                    let of = |peer: KadPeer| (peer.node_id, peer.multiaddrs);
+                    let providers = providers.map(of).collect();
+                    self.told.push_back(Told { query, providers });
+                }
+            }
+            _ => {}
         }
     }
 
@@ -145,7 +194,7 @@ impl fmt::Debug for Behaviour {
 
 impl NetworkBehaviour for Behaviour {
     type ConnectionHandler = THandler<kad::Behaviour<ProviderStore>>;
-    type ToSwarm = kad::Event;
+    type ToSwarm = Event;
 
     fn handle_pending_inbound_connection(
         &mut self,
@@ -213,9 +262,10 @@ impl NetworkBehaviour for Behaviour {
         &mut self,
         peer: PeerId,
         id: ConnectionId,
-        event: THandlerOutEvent<Self>,
+        mut event: THandlerOutEvent<Self>,
     ) {
         if !self.farewells.on_answer(peer, &event) {
+            self.on_answer(&mut event);
             self.kad.on_connection_handler_event(peer, id, event);
         }
     }
@@ -224,15 +274,20 @@ impl NetworkBehaviour for Behaviour {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
+        let of_kad = |event| Event(Kind::Kad(Box::new(event)));
         loop {
             if let Some(event) = self.farewells.next() {
-                return Poll::Ready(event);
+                return Poll::Ready(event.map_out(of_kad));
+            }
+            // Before Kademlia says that the query is over.
+            if let Some(told) = self.told.pop_front() {
+                return Poll::Ready(ToSwarm::GenerateEvent(Event(Kind::Told(told))));
             }
             let event = ready!(self.kad.poll(context));
             let Self { kad, farewells, .. } = self;
             let provided = |key: &RecordKey| kad.store_mut().provides(key);
             if let Some(event) = farewells.on_outgoing(event, provided) {
-                return Poll::Ready(event);
+                return Poll::Ready(event.map_out(of_kad));
             }
         }
     }

@@ -40,11 +40,20 @@ pub struct DhtConfig {
     /// Longest search, and longest wait of `announce`. Default 15 s.
     #[serde(with = "humantime_serde")]
     pub query_timeout: Duration,
+    /// Longest wait for one peer's answer to one question; one that takes longer has failed, and the
+    /// query goes on without it. Default 5 s.
+    #[serde(with = "humantime_serde")]
+    pub answer_timeout: Duration,
     /// How often the routing table is refreshed. Default 5 min.
     #[serde(with = "humantime_serde")]
     pub bootstrap_interval: Duration,
     /// Peers asked at once by one query, each on a path of its own. Default 3.
     pub parallelism: NonZeroUsize,
+    /// Shards of a capability under which every provider announces itself and where every search
+    /// looks: whoever wants to hide a provider must surround all of them. Each takes an announcement
+    /// and a query of its own. The nodes of a network should agree; where one has more than another,
+    /// only the common ones help. 1 to 64, default 4.
+    pub min_shards: u8,
     /// Most searches at once; one more is `Busy`. Default 64.
     pub max_searches: usize,
     /// Most providers of one search; it ends when they are found. Up to this many results wait for
@@ -52,8 +61,9 @@ pub struct DhtConfig {
     pub max_providers: usize,
     /// Most names that are announced by this node; one more is `Busy`. Default 256.
     pub max_announcements: usize,
-    /// Most keys (names and capabilities, each once) that are announced by this node; more are
-    /// `Busy`. They have room of their own in the store, which no stranger can take. Default 4096.
+    /// Most keys (names and shards of capabilities, each once) that are announced by this node; more
+    /// are `Busy`. They have room of their own in the store, which no stranger can take. Default
+    /// 16,384.
     pub max_announced_keys: usize,
     /// Most announcements under way at once; the others wait their turn. Default 8.
     pub max_publishes: usize,
@@ -88,12 +98,14 @@ impl Default for DhtConfig {
             republish_interval: Duration::from_secs(1200),
             retry_interval: Duration::from_secs(5),
             query_timeout: Duration::from_secs(15),
+            answer_timeout: Duration::from_secs(5),
             bootstrap_interval: Duration::from_secs(300),
             parallelism: libp2p::kad::ALPHA_VALUE,
+            min_shards: 4,
             max_searches: 64,
             max_providers: 256,
             max_announcements: 256,
-            max_announced_keys: 4096,
+            max_announced_keys: 16_384,
             max_publishes: 8,
             max_withdraw_dials: 32,
             max_stored: 32_768,

@@ -10,7 +10,7 @@ use futures::{StreamExt, stream};
 use libp2p::{Multiaddr, PeerId};
 use o_address::{Address, TransportAddr};
 use o_core::{
-    Discovery, DiscoveryError, NetworkId, Provider, ProviderStream, Query, Record, SignedRecord,
+    Capability, Discovery, DiscoveryError, NetworkId, Provider, ProviderStream, Query, Record, SignedRecord,
     SignedTombstone, Source,
 };
 use o_transport::{from_peer_id, to_multiaddr, to_peer_id};
@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     DhtConfig,
-    keys::{self, Digest},
+    keys::{self, Digest, Target},
 };
 
 /// The answer to a command that has one.
@@ -51,7 +51,8 @@ pub(super) enum Kind {
 pub(super) struct Announce {
     pub(super) name: Address,
     pub(super) sequence: u64,
-    pub(super) keys: Vec<Digest>,
+    pub(super) key: Digest,
+    pub(super) capabilities: Vec<Capability>,
     /// For how long it holds.
     pub(super) lifetime: Duration,
     pub(super) reply: Reply,
@@ -59,8 +60,7 @@ pub(super) struct Announce {
 
 #[derive(Debug)]
 pub(super) struct Find {
-    pub(super) key: Digest,
-    pub(super) pin: Option<o_address::PeerId>,
+    pub(super) target: Target,
     /// Has room for every provider of a search and its end.
     pub(super) answers: mpsc::Sender<Answer>,
 }
@@ -84,6 +84,10 @@ pub(super) enum Answer {
 /// After `withdraw` this node announces no longer, and tells so whom it told; it returns when they
 /// have answered or are gone. Who cannot be reached keeps what it was told until `provider_ttl` has
 /// passed: a provider that is found must be asked.
+///
+/// A capability is announced in several places of the table, its shards. `find` asks one of them
+/// first and then, as long as somebody reads, the others where every provider announces itself; and
+/// where they say that there are many providers, the shards over which these spread.
 ///
 /// `find` yields each peer once, without a record. Without any peer to ask, and when nobody
 /// announced the key to this node, it yields `NoNetwork`. A search that was cut short yields what
@@ -188,7 +192,8 @@ impl Discovery for Handle {
             Kind::Announce(Announce {
                 name: record.address.without_pin(),
                 sequence: record.sequence,
-                keys: keys::of_record(record),
+                key: keys::of_name(record),
+                capabilities: keys::capabilities(record),
                 lifetime,
                 reply,
             })
@@ -211,13 +216,13 @@ impl Discovery for Handle {
     }
 
     fn find(&self, query: Query) -> ProviderStream {
-        let Some((key, pin)) = keys::of_query(&query) else {
+        let Some(target) = keys::of_query(&query) else {
             return stream::empty().boxed(); // Only exact keys can be looked up.
         };
         let commands = self.commands.clone();
         let (answers, found) = mpsc::channel(self.max_providers + 1);
         stream::once(async move {
-            let command = Command(Kind::Find(Find { key, pin, answers }));
+            let command = Command(Kind::Find(Find { target, answers }));
             match commands.send(command).await {
                 Ok(()) => read(found),
                 Err(_) => stream::iter([Err(DiscoveryError::Shutdown)]).boxed(),

@@ -12,7 +12,7 @@ use std::{
 use libp2p::{
     Multiaddr, PeerId, StreamProtocol,
     kad::{
-        self, BootstrapResult, InboundRequest, Mode, ProviderRecord, QueryId, QueryResult,
+        self, BootstrapResult, GetProvidersOk, InboundRequest, Mode, ProviderRecord, QueryId, QueryResult,
         RoutingUpdate, store::RecordStore as _,
     },
 };
@@ -21,7 +21,8 @@ use tracing::{debug, trace};
 
 use self::{announce::Announcements, search::Searches};
 use super::{
-    Behaviour, Command, DhtConfig,
+    Behaviour, Command, DhtConfig, Event,
+    behaviour::{self, Told},
     farewell::{Waiter, is_withdrawal},
     handle::{Kind, Reply, refused_address},
     is_our_key, protocol, table_addresses,
@@ -52,7 +53,7 @@ impl State {
             protocol: protocol(network),
             config,
             announcements: Announcements::new(local),
-            searches: Searches::default(),
+            searches: Searches::new(local),
             joining: HashMap::new(),
             next_sweep: None,
         }
@@ -86,7 +87,17 @@ impl State {
     }
 
     /// Takes in an event of the behaviour.
-    pub fn on_event(&mut self, kad: &mut Behaviour, event: kad::Event, now: Instant) {
+    pub fn on_event(&mut self, kad: &mut Behaviour, event: Event, now: Instant) {
+        match event.0 {
+            behaviour::Kind::Kad(event) => self.on_kad_event(kad, *event, now),
+            behaviour::Kind::Told(Told { query, providers }) => {
+                self.announcements.on_told(&query, providers.len());
+                self.searches.on_told(kad, query, providers, &self.config, now);
+            }
+        }
+    }
+
+    fn on_kad_event(&mut self, kad: &mut Behaviour, event: kad::Event, now: Instant) {
         match event {
             kad::Event::OutboundQueryProgressed {
                 id,
@@ -95,8 +106,19 @@ impl State {
                 stats,
             } => match result {
                 QueryResult::GetProviders(result) => {
-                    self.searches
-                        .on_progress(kad, id, result, step.last, &self.config, now);
+                    if let Ok(GetProvidersOk::FoundProviders { key, providers }) = &result {
+                        // Those that this node itself was told.
+                        self.announcements.on_told(&id, providers.len());
+                        let providers = kad.store_mut().providers(key).into_iter();
+                        let providers = providers.map(|held| (held.provider, held.addresses));
+                        let providers = providers.collect();
+                        self.searches.on_told(kad, id, providers, &self.config, now);
+                    }
+                    if step.last {
+                        self.announcements.on_looked(kad, id, &self.config, now);
+                        let done = result.is_ok();
+                        self.searches.on_end(kad, id, done, &self.config, now);
+                    }
                 }
                 QueryResult::StartProviding(result) => {
                     let reached = result.is_ok() && stats.num_successes() > 0;

@@ -24,7 +24,7 @@ use super::DhtConfig;
 /// expired keys until somebody asks for them, and lets strangers fill the room that our own
 /// announcements need. This one counts our own records apart, bounds the others in total, for each
 /// key and for each provider, and lets every answer begin where the last one ended: who asks again
-/// learns of the next twenty. A provider that announced itself without addresses (a client, a node
+/// learns of the next twenty, and who asks another node of others still. A provider that announced itself without addresses (a client, a node
 /// without confirmed ones) is told of with those that identify gave. It stores no values.
 #[derive(Debug)]
 pub struct ProviderStore {
@@ -39,10 +39,12 @@ pub struct ProviderStore {
     count: usize,
     per_peer: HashMap<PeerId, usize>,
     known: KnownPeers,
+    /// Where the first answer about a key begins: not the same everywhere.
+    first: usize,
 }
 
 /// The providers of a key, other than this node.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Providers {
     records: Vec<ProviderRecord>,
     /// Where the next answer begins; a reader moves it on.
@@ -63,6 +65,7 @@ impl ProviderStore {
             count: 0,
             per_peer: HashMap::new(),
             known: KnownPeers::new(config.max_known_peers),
+            first: local.to_bytes().last().copied().unwrap_or_default().into(),
         }
     }
 
@@ -156,11 +159,13 @@ impl RecordStore for ProviderStore {
         }
         self.count += 1;
         self.per_peer.insert(record.provider, of_peer + 1);
-        self.others
-            .entry(record.key.clone())
-            .or_default()
-            .records
-            .push(record);
+        let first = self.first;
+        let providers = self.others.entry(record.key.clone());
+        let providers = providers.or_insert_with(|| Providers {
+            records: Vec::new(),
+            next: Cell::new(first),
+        });
+        providers.records.push(record);
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 mod announcing;
 mod searching;
+mod shards;
 mod store;
 mod table;
 
@@ -49,10 +50,11 @@ impl Bench {
         }
     }
 
-    /// Loopback allowed, everything else by default.
+    /// Loopback allowed and one shard of a capability, everything else by default.
     fn local() -> Self {
         Self::new(DhtConfig {
             allow_private: true,
+            min_shards: 1,
             ..DhtConfig::default()
         })
     }
@@ -154,7 +156,8 @@ impl Bench {
         let request = kad::InboundRequest::AddProvider {
             record: Some(record),
         };
-        let event = kad::Event::InboundRequest { request };
+        let event = Box::new(kad::Event::InboundRequest { request });
+        let event = Event(behaviour::Kind::Kad(event));
         self.state.on_event(&mut self.kad, event, self.now);
     }
 }
@@ -171,26 +174,33 @@ fn key(n: u8) -> kad::RecordKey {
     record_key(&[n; 32])
 }
 
+/// The key of a shard of the capability that the tests look for.
+fn shard(shard: u8) -> Digest {
+    keys::shard(&"text/summarize".parse().unwrap(), shard)
+}
+
 fn capability() -> Query {
     Query::Capability("text/summarize".parse().unwrap())
 }
 
 #[test]
 fn keys_and_protocol_are_as_specified() {
-    let hex = |query: &Query| -> String {
-        let (digest, _) = crate::swarm::dht::keys::of_query(query).unwrap();
-        record_key(&digest)
-            .as_ref()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+    let hex = |digest: &Digest| -> String {
+        let key = record_key(digest);
+        key.as_ref().iter().map(|b| format!("{b:02x}")).collect()
+    };
+    let key_of = |query: &Query| match keys::of_query(query) {
+        Some(keys::Target::Name(digest, _)) => hex(&digest),
+        other => panic!("{other:?}"),
     };
     let name: o_address::Address = "o://a/b".parse().unwrap();
     let pinned = name.pinned(crate::testing::peer(1));
     let expected = NAME_KEY;
-    assert_eq!(hex(&Query::Name(name)), expected);
-    assert_eq!(hex(&Query::Name(pinned)), expected);
-    assert_eq!(hex(&capability()), CAPABILITY_KEY);
+    assert_eq!(key_of(&Query::Name(name)), expected);
+    assert_eq!(key_of(&Query::Name(pinned)), expected);
+    assert_eq!(hex(&shard(0)), CAPABILITY_KEY);
+    assert_eq!(hex(&shard(1)), SHARD_KEYS[0]);
+    assert_eq!(hex(&shard(63)), SHARD_KEYS[1]);
     assert_eq!(protocol_of("main").as_ref(), "/o-kad/1/main");
 }
 
@@ -198,6 +208,12 @@ fn keys_and_protocol_are_as_specified() {
 const NAME_KEY: &str = "1220121d3aa1b839ac8317bb107b259b9a7e0beeba6042d667b679bf63066fd12acc";
 /// `0x12 0x20`, SHA-256 of `o-capability/1\0text/summarize`.
 const CAPABILITY_KEY: &str = "1220d0f2f86982280b32b18d9fc3fd5e122b75cda907a50ae2c36c5dff71358ae467";
+
+/// The same of `o-capability/1\0text/summarize\0` and the bytes 1 and 63.
+const SHARD_KEYS: [&str; 2] = [
+    "12207dda87cce748d9a16b3b98a5d0c39bbdeb93e4da474a6258008247596e030a3b",
+    "12204fbd62f74da4487a14f2e2c2df34005cd4e5736a084cf471904e8b38b5c2a56c",
+];
 
 #[test]
 fn the_configuration_is_data() {

@@ -11,7 +11,7 @@ use libp2p::{
     kad::{K_VALUE, ProviderRecord, QueryId, store::RecordStore as _},
 };
 use o_address::Address;
-use o_core::DiscoveryError;
+use o_core::{Capability, DiscoveryError};
 use tracing::{debug, warn};
 
 use super::table_size;
@@ -19,7 +19,7 @@ use crate::swarm::dht::{
     Behaviour, DhtConfig,
     farewell::Waiter,
     handle::{Announce, Reply},
-    keys::Digest,
+    keys::{self, Digest},
     record_key,
 };
 
@@ -30,7 +30,7 @@ pub(super) struct Announcements {
     keys: BTreeMap<Digest, Key>,
     /// When each key that is not under way is announced next.
     due: BTreeSet<(Instant, Digest)>,
-    running: HashMap<QueryId, Digest>,
+    running: HashMap<QueryId, Run>,
     waiting: Vec<Waiting>,
 }
 
@@ -50,6 +50,24 @@ struct Key {
     /// Size of the routing table when it was last announced.
     table: usize,
     failures: u32,
+    /// What it is the home of, if it is the shard of a capability that is this node's own in its
+    /// level.
+    home: Option<Home>,
+}
+
+#[derive(Clone, Debug)]
+struct Home {
+    capability: Capability,
+    level: u32,
+}
+
+/// A query that is under way for a key.
+#[derive(Debug)]
+struct Run {
+    digest: Digest,
+    /// Before a home is announced it is looked at: whether an answer was full. None while it is being
+    /// announced.
+    full: Option<bool>,
 }
 
 /// Somebody who waits until the keys of an announcement have been given away.
@@ -82,22 +100,23 @@ impl Announcements {
         let Announce {
             name,
             sequence,
-            keys,
+            key,
+            capabilities,
             lifetime,
             reply,
         } = announce;
+        let older = self.names.get(&name).map_or(&[][..], |made| &made.keys);
+        let mut wanted = vec![(key, None)];
+        for capability in &capabilities {
+            self.add_shards(&mut wanted, capability, older, config);
+        }
+        let keys: Vec<Digest> = wanted.iter().map(|(digest, _)| *digest).collect();
         if let Err(error) = self.check(&name, sequence, &keys, config) {
             let _ = reply.send(Err(error)); // Whoever asked may have gone.
             return;
         }
-        for digest in &keys {
-            self.keys.entry(*digest).or_default().names += 1;
-            self.schedule(digest, now);
-            // Known to this node at once, also while there is nobody to tell.
-            let own = ProviderRecord::new(record_key(digest), self.local, Vec::new());
-            if let Err(error) = kad.store_mut().add_provider(own) {
-                warn!(%name, %error, "no room for our own announcement");
-            }
+        for (digest, home) in wanted {
+            self.hold(kad, &digest, home, 1, now);
         }
         let made = Announcement {
             sequence,
@@ -118,6 +137,59 @@ impl Announcements {
             reply,
         });
         self.publish_due(kad, config, now);
+    }
+
+    /// The shards under which a capability is announced: all of the first level, and of the others
+    /// this node's home, as far as `older` says that they are full.
+    fn add_shards(
+        &self,
+        wanted: &mut Vec<(Digest, Option<Home>)>,
+        capability: &Capability,
+        older: &[Digest],
+        config: &DhtConfig,
+    ) {
+        let home = |level| {
+            let capability = capability.clone();
+            Some(Home { capability, level })
+        };
+        let everywhere = keys::level(config.min_shards, 0);
+        let own = keys::home(&everywhere, &self.local);
+        for shard in everywhere {
+            let home = (Some(shard) == own).then(|| home(0)).flatten();
+            wanted.push((keys::shard(capability, shard), home));
+        }
+        for level in 1.. {
+            match self.home_key(capability, level, config) {
+                Some(key) if older.contains(&key) => wanted.push((key, home(level))),
+                _ => return,
+            }
+        }
+    }
+
+    /// The key of this node's home in a level; none after the last level.
+    fn home_key(&self, capability: &Capability, level: u32, config: &DhtConfig) -> Option<Digest> {
+        let shard = keys::home(&keys::level(config.min_shards, level), &self.local)?;
+        Some(keys::shard(capability, shard))
+    }
+
+    /// So many names more need this key, which is announced now.
+    fn hold(
+        &mut self,
+        kad: &mut Behaviour,
+        digest: &Digest,
+        home: Option<Home>,
+        names: usize,
+        now: Instant,
+    ) {
+        let key = self.keys.entry(*digest).or_default();
+        key.names += names;
+        key.home = home;
+        self.schedule(digest, now);
+        // Known to this node at once, also while there is nobody to tell.
+        let own = ProviderRecord::new(record_key(digest), self.local, Vec::new());
+        if let Err(error) = kad.store_mut().add_provider(own) {
+            warn!(%error, "no room for our own announcement");
+        }
     }
 
     fn check(
@@ -170,6 +242,60 @@ impl Announcements {
         }
     }
 
+    /// Takes in how many providers of a key somebody knows, if that was asked for one of ours.
+    pub(super) fn on_told(&mut self, id: &QueryId, providers: usize) {
+        if let Some(Run {
+            full: Some(full), ..
+        }) = self.running.get_mut(id)
+        {
+            *full |= providers >= K_VALUE.get();
+        }
+    }
+
+    /// The look at a home is over: it is announced; and where it is full of others, in the next level
+    /// too.
+    pub(super) fn on_looked(
+        &mut self,
+        kad: &mut Behaviour,
+        id: QueryId,
+        config: &DhtConfig,
+        now: Instant,
+    ) {
+        let Some(Run { digest, full }) = self.running.remove(&id) else {
+            return;
+        };
+        if full == Some(true) {
+            self.deepen(kad, &digest, config, now);
+        }
+        if self.keys.contains_key(&digest) {
+            self.give(kad, &digest, config, now);
+        }
+        self.publish_due(kad, config, now);
+    }
+
+    /// Whoever is announced under `digest`, a home, is announced in the next level too.
+    fn deepen(&mut self, kad: &mut Behaviour, digest: &Digest, config: &DhtConfig, now: Instant) {
+        let Some(home) = self.keys.get(digest).and_then(|key| key.home.clone()) else {
+            return;
+        };
+        let level = home.level.saturating_add(1);
+        let Some(deeper) = self.home_key(&home.capability, level, config) else {
+            return;
+        };
+        if self.keys.contains_key(&deeper) || self.keys.len() >= config.max_announced_keys {
+            return;
+        }
+        let mut names = 0;
+        for made in self.names.values_mut() {
+            if made.keys.contains(digest) {
+                made.keys.push(deeper);
+                names += 1;
+            }
+        }
+        debug!(capability = %home.capability, level, "many provide it: announced in a shard more");
+        self.hold(kad, &deeper, Some(Home { level, ..home }), names, now);
+    }
+
     /// The end of an attempt to give a key away.
     pub(super) fn on_published(
         &mut self,
@@ -179,7 +305,7 @@ impl Announcements {
         config: &DhtConfig,
         now: Instant,
     ) {
-        let Some(digest) = self.running.remove(&id) else {
+        let Some(Run { digest, .. }) = self.running.remove(&id) else {
             return;
         };
         if let Some(key) = self.keys.get_mut(&digest) {
@@ -233,6 +359,10 @@ impl Announcements {
 
     /// Gives away the keys whose time has come, as many at once as is allowed.
     fn publish_due(&mut self, kad: &mut Behaviour, config: &DhtConfig, now: Instant) {
+        let is_due = |(due, _): &(Instant, Digest)| *due <= now;
+        if !self.due.first().is_some_and(is_due) {
+            return;
+        }
         let table = table_size(kad);
         if table == 0 {
             return;
@@ -250,21 +380,33 @@ impl Announcements {
             };
             key.due = None;
             key.table = table;
-            match kad.start_providing(record_key(&digest)) {
-                Ok(id) => {
-                    self.running.insert(id, digest);
-                }
-                Err(error) => {
-                    warn!(%error, "no room for our own announcement");
-                    self.schedule(&digest, now + config.republish_interval);
-                }
+            if key.home.is_some() {
+                let id = kad.get_providers(record_key(&digest));
+                let full = Some(false);
+                self.running.insert(id, Run { digest, full });
+            } else {
+                self.give(kad, &digest, config, now);
+            }
+        }
+    }
+
+    /// Gives a key away.
+    fn give(&mut self, kad: &mut Behaviour, digest: &Digest, config: &DhtConfig, now: Instant) {
+        match kad.start_providing(record_key(digest)) {
+            Ok(id) => {
+                let (digest, full) = (*digest, None);
+                self.running.insert(id, Run { digest, full });
+            }
+            Err(error) => {
+                warn!(%error, "no room for our own announcement");
+                self.schedule(digest, now + config.republish_interval);
             }
         }
     }
 
     /// Sets when a key is announced next; one that is under way is set when that has ended.
     fn schedule(&mut self, digest: &Digest, due: Instant) {
-        if self.running.values().any(|running| running == digest) {
+        if self.running.values().any(|run| run.digest == *digest) {
             return;
         }
         let Some(key) = self.keys.get_mut(digest) else {

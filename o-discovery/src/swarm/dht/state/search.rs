@@ -1,28 +1,26 @@
-//! The searches that are under way, each a query or several in a row.
+//! The searches that are under way, each a query or several.
 
 use std::{
-    collections::{HashMap, HashSet},
-    time::Instant,
+    collections::{HashMap, HashSet, VecDeque},
+    time::{Duration, Instant},
 };
 
 use libp2p::{
     Multiaddr, PeerId,
-    core::Endpoint,
-    kad::{GetProvidersOk, GetProvidersResult, K_VALUE, QueryId},
-    swarm::{ConnectionId, NetworkBehaviour as _},
+    kad::{K_VALUE, QueryId},
 };
-use o_core::{DiscoveryError, Provider, Source};
+use o_core::{Capability, DiscoveryError, Provider, Source};
 use o_transport::from_peer_id;
 use tokio::sync::mpsc;
 use tracing::debug;
 
-use super::table_size;
+use super::{table_addresses, table_size};
 use crate::swarm::{
     addresses::{filtered, to_transport},
     dht::{
         Behaviour, DhtConfig,
         handle::{Answer, Find},
-        keys::Digest,
+        keys::{self, Digest, Target},
         record_key,
     },
 };
@@ -31,31 +29,73 @@ use crate::swarm::{
 /// a name must not hide the peer that a pin means.
 const PASSED_OVER: usize = 16;
 
-#[derive(Debug, Default)]
+/// Queries that a search has under way at once, after the first.
+const WIDTH: usize = 4;
+
+/// How long a search that finds nobody is content with one query: whoever surrounds one shard and
+/// keeps silent gains no more than this.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
 pub(super) struct Searches {
-    running: HashMap<QueryId, Search>,
+    local: PeerId,
+    running: HashMap<u64, Search>,
+    queries: HashMap<QueryId, Part>,
+    /// The number of the next search.
+    next: u64,
 }
 
 #[derive(Debug)]
 struct Search {
-    key: Digest,
     pin: Option<o_address::PeerId>,
+    /// What is looked for under more than one key.
+    capability: Option<Capability>,
+    level: u32,
+    /// Keys of this level that are still to be asked.
+    left: VecDeque<Digest>,
+    /// Queries under way, and how many may be.
+    open: usize,
+    width: usize,
+    /// Most providers that one key may tell: the others must have a say too.
+    quota: usize,
+    /// Whether a peer gave as many providers as an answer holds: there is a next level.
+    full: bool,
+    timed_out: bool,
     answers: mpsc::Sender<Answer>,
     seen: HashSet<PeerId>,
+    started: Instant,
+}
+
+/// One key of a search, and the query that asks for it.
+#[derive(Debug)]
+struct Part {
+    search: u64,
+    key: Digest,
+    /// How many it told that nobody had told before.
+    told: usize,
     /// Whether in this round a peer gave as many providers as an answer holds: it may know more.
     full: bool,
     /// Whether this round found somebody new.
     fresh: bool,
-    started: Instant,
 }
 
-/// Whether a search goes on.
+/// Whether a query, or the whole search, goes on.
 enum Next {
     On,
-    End,
+    EndQuery,
+    EndSearch,
 }
 
 impl Searches {
+    pub(super) fn new(local: PeerId) -> Self {
+        Self {
+            local,
+            running: HashMap::new(),
+            queries: HashMap::new(),
+            next: 0,
+        }
+    }
+
     pub(super) fn start(
         &mut self,
         kad: &mut Behaviour,
@@ -63,16 +103,30 @@ impl Searches {
         config: &DhtConfig,
         now: Instant,
     ) {
-        let Find { key, pin, answers } = find;
-        let record_key = record_key(&key);
+        let Find { target, answers } = find;
+        let limit = config.provider_limit();
+        let (pin, capability, left, quota) = match target {
+            // The others are passed over, but not without end.
+            Target::Name(key, Some(pin)) => {
+                let quota = limit.saturating_mul(PASSED_OVER);
+                (Some(pin), None, VecDeque::from([key]), quota)
+            }
+            Target::Name(key, None) => (None, None, VecDeque::from([key]), limit),
+            Target::Capability(capability) => {
+                let left = self.keys_of_level(&capability, 0, config);
+                let quota = limit.div_ceil(left.len().max(1));
+                (None, Some(capability), left, quota)
+            }
+        };
         if self.running.len() >= config.max_searches {
             self.end_unread(kad);
         }
+        let known = |key| kad.store_mut().knows(&record_key(key), now);
         let refusal = if self.running.len() >= config.max_searches {
             Some(DiscoveryError::Busy {
                 limit: "max_searches",
             })
-        } else if table_size(kad) == 0 && !kad.store_mut().knows(&record_key, now) {
+        } else if !left.iter().any(known) && table_size(kad) == 0 {
             Some(DiscoveryError::NoNetwork)
         } else {
             None
@@ -81,77 +135,172 @@ impl Searches {
             let _ = answers.try_send(Answer::Failed(error)); // Whoever asked may have gone.
             return;
         }
-        let id = kad.get_providers(record_key);
-        let seen = HashSet::new();
         let search = Search {
-            key,
             pin,
-            answers,
-            seen,
+            capability,
+            level: 0,
+            left,
+            open: 0,
+            width: 1,
+            quota,
             full: false,
-            fresh: false,
+            timed_out: false,
+            answers,
+            seen: HashSet::new(),
             started: now,
         };
+        let id = self.next;
+        self.next += 1;
         self.running.insert(id, search);
+        self.advance(kad, id, config, now);
     }
 
-    pub(super) fn on_progress(
-        &mut self,
-        kad: &mut Behaviour,
-        id: QueryId,
-        result: GetProvidersResult,
-        last: bool,
+    /// The keys of a level. Each node begins with another one, so that they share the load.
+    fn keys_of_level(
+        &self,
+        capability: &Capability,
+        level: u32,
         config: &DhtConfig,
-        now: Instant,
-    ) {
+    ) -> VecDeque<Digest> {
+        let shards = keys::level(config.min_shards, level);
+        let home = keys::home(&shards, &self.local).unwrap_or(shards.start);
+        let order = (home..shards.end).chain(shards.start..home);
+        order.map(|shard| keys::shard(capability, shard)).collect()
+    }
+
+    /// Asks for as many more keys as may be; ends the search when there is none left.
+    fn advance(&mut self, kad: &mut Behaviour, id: u64, config: &DhtConfig, now: Instant) {
+        let Some(search) = self.running.get(&id) else {
+            return;
+        };
+        if search.answers.is_closed() {
+            self.end(kad, id, Answer::Done);
+            return;
+        }
+        let through = search.open == 0 && search.left.is_empty();
+        let deeper = search.capability.as_ref().filter(|_| through && search.full);
+        let level = search.level.saturating_add(1);
+        let more = deeper.map(|capability| self.keys_of_level(capability, level, config));
         let Some(search) = self.running.get_mut(&id) else {
             return;
         };
-        let timed_out = result.is_err();
-        let next = match result {
-            Ok(GetProvidersOk::FoundProviders { providers, .. }) => {
-                search.full |= providers.len() >= K_VALUE.get();
-                search.offer_all(kad, providers, config)
-            }
-            Ok(GetProvidersOk::FinishedWithNoAdditionalRecord { .. }) | Err(_) => Next::On,
-        };
-        match next {
-            Next::End => self.end(kad, id, Answer::Done),
-            Next::On if timed_out => {
+        if let Some(more) = more {
+            search.left = more;
+            search.level = level;
+            search.full = false;
+        }
+        while search.open < search.width
+            && let Some(key) = search.left.pop_front()
+        {
+            search.open += 1;
+            let part = Part {
+                search: id,
+                key,
+                told: 0,
+                full: false,
+                fresh: false,
+            };
+            self.queries.insert(kad.get_providers(record_key(&key)), part);
+        }
+        if search.open == 0 {
+            let answer = if search.timed_out {
                 let after = now.saturating_duration_since(search.started);
-                self.end(kad, id, Answer::Failed(DiscoveryError::TimedOut { after }));
+                Answer::Failed(DiscoveryError::TimedOut { after })
+            } else {
+                Answer::Done
+            };
+            self.end(kad, id, answer);
+        }
+    }
+
+    /// Takes in whom somebody told of.
+    pub(super) fn on_told(
+        &mut self,
+        kad: &mut Behaviour,
+        id: QueryId,
+        providers: Vec<(PeerId, Vec<Multiaddr>)>,
+        config: &DhtConfig,
+        now: Instant,
+    ) {
+        let Some(part) = self.queries.get_mut(&id) else {
+            return;
+        };
+        let Some(search) = self.running.get_mut(&part.search) else {
+            return;
+        };
+        part.full |= providers.len() >= K_VALUE.get();
+        search.full |= part.full;
+        match search.offer_all(kad, part, providers, config) {
+            Next::EndSearch => {
+                let id = part.search;
+                self.end(kad, id, Answer::Done);
             }
-            Next::On if last => self.next_round(kad, id),
+            Next::EndQuery => self.end_query(kad, id, config, now),
             Next::On => {}
         }
     }
 
-    /// A query is over. Peers answer with twenty providers, and again with others: where an answer
-    /// was full and somebody in it was new, they are asked again.
-    fn next_round(&mut self, kad: &mut Behaviour, id: QueryId) {
-        let Some(mut search) = self.running.remove(&id) else {
+    /// Takes in that a query is over, and whether it came to its end.
+    pub(super) fn on_end(
+        &mut self,
+        kad: &mut Behaviour,
+        id: QueryId,
+        done: bool,
+        config: &DhtConfig,
+        now: Instant,
+    ) {
+        let Some(part) = self.queries.get_mut(&id) else {
             return;
         };
-        if search.full && search.fresh {
-            search.full = false;
-            search.fresh = false;
-            let id = kad.get_providers(record_key(&search.key));
-            self.running.insert(id, search);
-        } else {
-            search.answer(Answer::Done);
+        if done && part.full && part.fresh {
+            // Peers answer with twenty providers, and again with others: where an answer was full and
+            // somebody in it was new, they are asked again.
+            part.full = false;
+            part.fresh = false;
+            let again = kad.get_providers(record_key(&part.key));
+            if let Some(part) = self.queries.remove(&id) {
+                self.queries.insert(again, part);
+            }
+            return;
         }
+        if let Some(search) = self.running.get_mut(&part.search) {
+            search.timed_out |= !done;
+        }
+        self.end_query(kad, id, config, now);
+    }
+
+    /// A key has told what it knows.
+    fn end_query(&mut self, kad: &mut Behaviour, id: QueryId, config: &DhtConfig, now: Instant) {
+        if let Some(mut query) = kad.query_mut(&id) {
+            query.finish();
+        }
+        let Some(part) = self.queries.remove(&id) else {
+            return;
+        };
+        if let Some(search) = self.running.get_mut(&part.search) {
+            search.open = search.open.saturating_sub(1);
+            search.width = WIDTH;
+        }
+        self.advance(kad, part.search, config, now);
     }
 
     pub(super) fn on_tick(&mut self, kad: &mut Behaviour, config: &DhtConfig, now: Instant) {
         self.end_unread(kad);
         let age = |search: &Search| now.saturating_duration_since(search.started);
-        let late = self
+        let ages: Vec<_> = self
             .running
             .iter()
-            .filter(|(_, search)| age(search) >= config.query_timeout);
-        let late: Vec<_> = late.map(|(id, search)| (*id, age(search))).collect();
-        for (id, after) in late {
-            self.end(kad, id, Answer::Failed(DiscoveryError::TimedOut { after }));
+            .map(|(id, search)| (*id, age(search), search.seen.is_empty()))
+            .collect();
+        for (id, after, nobody) in ages {
+            if after >= config.query_timeout {
+                self.end(kad, id, Answer::Failed(DiscoveryError::TimedOut { after }));
+            } else if nobody && after >= PATIENCE {
+                if let Some(search) = self.running.get_mut(&id) {
+                    search.width = WIDTH;
+                }
+                self.advance(kad, id, config, now);
+            }
         }
     }
 
@@ -166,9 +315,12 @@ impl Searches {
         }
     }
 
-    fn end(&mut self, kad: &mut Behaviour, id: QueryId, answer: Answer) {
-        if let Some(mut query) = kad.query_mut(&id) {
-            query.finish();
+    fn end(&mut self, kad: &mut Behaviour, id: u64, answer: Answer) {
+        let queries = self.queries.extract_if(|_, part| part.search == id);
+        for (query, _) in queries {
+            if let Some(mut query) = kad.query_mut(&query) {
+                query.finish();
+            }
         }
         if let Some(search) = self.running.remove(&id) {
             search.answer(answer);
@@ -180,36 +332,36 @@ impl Search {
     fn offer_all(
         &mut self,
         kad: &mut Behaviour,
-        providers: HashSet<PeerId>,
+        part: &mut Part,
+        providers: Vec<(PeerId, Vec<Multiaddr>)>,
         config: &DhtConfig,
     ) -> Next {
-        let most = match self.pin {
-            // The others are passed over, but not without end.
-            Some(_) => config.provider_limit().saturating_mul(PASSED_OVER),
-            None => config.provider_limit(),
-        };
-        for peer in providers {
+        let most = config.provider_limit().max(self.quota);
+        for (peer, told) in providers {
             if self.answers.is_closed() {
-                return Next::End;
+                return Next::EndSearch;
             }
             let Ok(known) = from_peer_id(&peer) else {
                 continue;
             };
-            if self.seen.contains(&peer) {
+            if !self.seen.insert(peer) {
                 continue;
             }
-            self.seen.insert(peer);
-            self.fresh = true;
+            part.fresh = true;
+            part.told += 1;
             if self.pin.is_none_or(|pin| pin == known) {
-                let addresses = to_transport(&addresses(kad, &peer, config), &peer);
+                let addresses = to_transport(&addresses(kad, &peer, &told, config), &peer);
                 let provider = Provider::hint(known, addresses, Source::Dht);
                 self.answer(Answer::Found(Box::new(provider)));
                 if self.pin.is_some() {
-                    return Next::End; // There is no other.
+                    return Next::EndSearch; // There is no other.
                 }
             }
             if self.seen.len() >= most {
-                return Next::End;
+                return Next::EndSearch;
+            }
+            if part.told >= self.quota {
+                return Next::EndQuery;
             }
         }
         Next::On
@@ -224,20 +376,17 @@ impl Search {
     }
 }
 
-/// Where the table knows `peer` to be: from its routing table, from the answers to the queries that
-/// are under way, and from what the peer said of itself.
-///
-/// The behaviour tells the addresses in an answer to nobody but the Swarm, when that is about to
-/// dial and only until the query has ended; so they are asked for in the Swarm's words. The id is
-/// not looked at and no connection comes of it.
-fn addresses(kad: &mut Behaviour, peer: &PeerId, config: &DhtConfig) -> Vec<Multiaddr> {
-    let nobody = ConnectionId::new_unchecked(0);
-    let told = kad
-        .handle_pending_outbound_connection(nobody, Some(*peer), &[], Endpoint::Dialer)
-        .unwrap_or_default();
+/// Where `peer` is: as somebody told, as the routing table has it, and as the peer said of itself.
+fn addresses(
+    kad: &mut Behaviour,
+    peer: &PeerId,
+    told: &[Multiaddr],
+    config: &DhtConfig,
+) -> Vec<Multiaddr> {
+    let table = table_addresses(kad, peer);
     let itself = kad.store_mut().remembered(peer);
     filtered(
-        told.iter().chain(itself),
+        told.iter().chain(&table).chain(itself),
         peer,
         config.allow_private,
         config.max_addresses,

@@ -137,6 +137,7 @@ async fn names_keys_and_queries_at_once_are_bounded() {
     let limits = DhtConfig {
         max_announcements: 2,
         max_announced_keys: 4,
+        min_shards: 1,
         ..DhtConfig::default()
     };
     let mut bench = Bench::new(limits);

@@ -23,7 +23,7 @@ async fn find(bench: &mut Bench, query: Query) -> Vec<Result<Provider, Discovery
 
 /// Other peers announce the capability to this node.
 fn announced(bench: &mut Bench, peers: usize) -> BTreeSet<String> {
-    let (digest, _) = crate::swarm::dht::keys::of_query(&capability()).unwrap();
+    let digest = shard(0);
     let peers: BTreeSet<_> = (0..peers).map(|_| PeerId::random()).collect();
     for peer in &peers {
         bench.receive(ProviderRecord::new(record_key(&digest), *peer, vec![at(5)]));
@@ -89,6 +89,7 @@ async fn a_search_ends_when_enough_are_found_and_nobody_needs_to_read() {
     let config = DhtConfig {
         max_providers: 7,
         allow_private: true,
+        min_shards: 1,
         ..DhtConfig::default()
     };
     let mut bench = Bench::new(config);
@@ -103,7 +104,7 @@ async fn a_search_ends_when_enough_are_found_and_nobody_needs_to_read() {
 #[tokio::test]
 async fn known_addresses_come_with_the_hint() {
     let mut bench = Bench::local();
-    let (digest, _) = crate::swarm::dht::keys::of_query(&capability()).unwrap();
+    let digest = shard(0);
     let peer = PeerId::random();
     bench.identify(&peer, "main", &[at(3), at(4)]);
     bench.receive(ProviderRecord::new(record_key(&digest), peer, Vec::new()));
@@ -119,6 +120,46 @@ async fn known_addresses_come_with_the_hint() {
     assert_eq!(
         addresses,
         [3, 4].map(|port| format!("{}/p2p/{peer}", at(port)))
+    );
+}
+
+/// Kademlia takes the providers in an answer for stations of the query, which it would ask as well.
+#[tokio::test]
+async fn whoever_provides_is_told_with_addresses_and_not_dialed() {
+    type FromHandler = libp2p::swarm::THandlerOutEvent<Behaviour>;
+    let mut bench = Bench::local();
+    let peer = bench.meet();
+    let mut search = begin(&mut bench, capability()).await;
+    let provider = PeerId::random();
+    let query_id = bench.kad.iter_queries().next().unwrap().id();
+    let answer = FromHandler::GetProvidersRes {
+        closer_peers: Vec::new(),
+        provider_peers: vec![kad::KadPeer {
+            node_id: provider,
+            multiaddrs: vec![at(7)],
+            connection_ty: kad::ConnectionType::NotConnected,
+        }],
+        query_id,
+    };
+    let id = ConnectionId::new_unchecked(1);
+    bench.kad.on_connection_handler_event(peer, id, answer);
+    let mut dialed = Vec::new();
+    let mut context = Context::from_waker(Waker::noop());
+    while let Poll::Ready(event) = bench.kad.poll(&mut context) {
+        match event {
+            ToSwarm::GenerateEvent(event) => {
+                bench.state.on_event(&mut bench.kad, event, bench.now);
+            }
+            ToSwarm::Dial { opts } => dialed.extend(opts.get_peer_id()),
+            _ => {}
+        }
+    }
+    assert_eq!(dialed, [peer]);
+    let hint = search.next().now_or_never().unwrap().unwrap().unwrap();
+    assert_eq!(hint.peer, from_peer_id(&provider).unwrap());
+    assert_eq!(
+        hint.addresses[0].as_str(),
+        format!("{}/p2p/{provider}", at(7))
     );
 }
 
@@ -190,7 +231,7 @@ async fn a_crowd_does_not_hide_the_peer_that_a_pin_means() {
     };
     let mut bench = Bench::new(config);
     let name: o_address::Address = "o://a".parse().unwrap();
-    let (digest, _) = crate::swarm::dht::keys::of_query(&Query::Name(name.clone())).unwrap();
+    let digest = o_protocol::name_key(&name);
     let crowd: Vec<_> = (0..60).map(|_| PeerId::random()).collect();
     for peer in &crowd {
         bench.receive(ProviderRecord::new(record_key(&digest), *peer, Vec::new()));
