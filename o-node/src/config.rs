@@ -2,6 +2,7 @@
 
 mod bench;
 mod check;
+mod reputation;
 mod times;
 
 use o_address::TransportAddr;
@@ -16,7 +17,11 @@ use o_protocol::SessionConfig;
 use o_transport::TransportConfig;
 use serde::{Deserialize, Serialize};
 
-pub use self::{bench::BenchConfig, times::Times};
+pub use self::{
+    bench::BenchConfig,
+    reputation::{BalanceConfig, ReputationConfig},
+    times::Times,
+};
 
 /// A starting point for a [`NodeConfig`]; every field can be changed afterwards.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +70,10 @@ pub struct NodeConfig {
     pub bench: BenchConfig,
     /// Searches.
     pub discovery: MergedConfig,
+    /// What is kept of peers that were called.
+    pub reputation: ReputationConfig,
+    /// Calls that go to whoever has a capability, or to one of several of a name.
+    pub balance: BalanceConfig,
     /// Time-outs and limits of the node itself.
     pub node: Times,
 }
@@ -141,6 +150,8 @@ impl NodeConfig {
             mdns: MdnsConfig::default(),
             bench: BenchConfig::default(),
             discovery: MergedConfig::default(),
+            reputation: ReputationConfig::default(),
+            balance: BalanceConfig::default(),
             node: Times::default(),
         };
         let listen = match preset {

@@ -5,6 +5,7 @@
 //! configured is data ([`NodeConfig`]); what is code goes through the [`NodeBuilder`].
 
 mod announce;
+mod balance;
 mod bench;
 mod builder;
 mod builtin;
@@ -21,7 +22,9 @@ mod node;
 mod pace;
 mod parting;
 mod peers;
+mod providers;
 pub mod raw;
+mod reputation;
 mod route;
 mod swarm;
 mod tasks;
@@ -48,10 +51,17 @@ pub use o_transport::{
 #[cfg(feature = "kad")]
 pub use crate::config::NodeDhtConfig;
 pub use crate::{
+    balance::{Choice, Reason},
     bench::{Bar, Bench, BenchError, Load, Samples},
     builder::NodeBuilder,
     builtin::Stats,
-    config::{BenchConfig, LimitsConfig, NodeConfig, Preset, Times},
+    config::{
+        BalanceConfig, BenchConfig, LimitsConfig, NodeConfig, Preset, ReputationConfig, Times,
+    },
     hosting::{HostError, Hosting},
-    node::{Latency, Node, NodeChannel, PeerCaller, Throughput},
+    node::{
+        AnyAttempt, AnyCall, AnyReply, AttemptOutcome, ConnectionInfo, Latency, Node, NodeChannel,
+        PeerCaller, Throughput,
+    },
+    reputation::{CallCounts, MethodReputation, PeerReputation},
 };

@@ -19,6 +19,7 @@ use super::{Node, running::Running};
 use crate::{
     hosting::{Dispatcher, Running as Counted, Target},
     link::Link,
+    reputation::Outcome as Seen,
     route,
     tasks::Tasks,
 };
@@ -196,7 +197,7 @@ impl Until {
 /// Whether a call that came to nothing can be made once more: nothing ran, or twice is as good as
 /// once, and it is still whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Again {
+pub(super) enum Again {
     Yes,
     No,
 }
@@ -214,7 +215,7 @@ fn is_lost(error: &CallError) -> bool {
 }
 
 /// A call's answer, or why there is none.
-type Outcome = Result<Reply, (CallError, Again)>;
+pub(super) type Outcome = Result<Reply, (CallError, Again)>;
 
 impl Running {
     /// The connection to whoever has `target`, if there is one already and nobody need be asked.
@@ -269,7 +270,7 @@ impl Running {
     }
 
     /// Calls over the first route that leads to somebody who takes the call.
-    async fn try_routes(
+    pub(super) async fn try_routes(
         &self,
         routes: Vec<Route>,
         call: &mut OutgoingCall,
@@ -290,6 +291,9 @@ impl Running {
                 let link = match self.wait(until, self.lease(&route, &target)).await {
                     Ok(link) => link,
                     Err(error @ (CallError::TimedOut { .. } | CallError::ShuttingDown)) => {
+                        if matches!(error, CallError::TimedOut { .. }) {
+                            self.peers.known(route.peer).unreached(Seen::TimedOut);
+                        }
                         return Err((error, Again::No));
                     }
                     Err(error) => {
@@ -330,9 +334,38 @@ impl Running {
             // One that has just come up is known here a moment before it is in the pool.
             Err(error) => match self.peers.get(&route.peer) {
                 Some(link) => Ok(link),
-                None => Err(route::call_error(&error, target)),
+                None => {
+                    if let Some(outcome) = Seen::of_dial(&error) {
+                        self.peers.known(route.peer).unreached(outcome);
+                    }
+                    Err(route::call_error(&error, target))
+                }
             },
         }
+    }
+
+    /// Has a connection soon, or says why not: for a call that can go to somebody else.
+    pub(super) async fn reach(
+        &self,
+        route: &Route,
+        target: &Address,
+    ) -> Result<(), (CallError, Again)> {
+        if self.pool.existing(&route.peer).is_some() {
+            return Ok(());
+        }
+        let patience = self.providers.config.connect_patience;
+        let failed = match tokio::time::timeout(patience, self.lease(route, target)).await {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(error)) => error,
+            Err(_) => {
+                self.peers.known(route.peer).unreached(Seen::Unreachable);
+                CallError::Unreachable {
+                    address: target.clone(),
+                    reason: format!("not connected after {patience:?}"),
+                }
+            }
+        };
+        Err((failed, Again::Yes))
     }
 
     /// Calls over one connection. The call stays with the caller of this, all but its stream: it can be
@@ -340,7 +373,7 @@ impl Running {
     /// connection where a key says that twice is as good as once.
     async fn call_link(&self, link: &Link, call: &mut OutgoingCall) -> Outcome {
         let whole = call.input.is_none();
-        link.session.request(call).await.map_err(|unanswered| {
+        link.request(call).await.map_err(|unanswered| {
             let error = unanswered.error;
             if unanswered.untouched {
                 // A peer whose connection was idle has not moved.
@@ -478,7 +511,7 @@ impl Caller for PeerCaller {
                     .await?
             }
         };
-        match link.session.request(&mut call).await {
+        match link.request(&mut call).await {
             Ok(reply) => Ok(reply),
             Err(unanswered) if unanswered.untouched && link.session.is_parting() => {
                 let anew = running.call_anew(&link, &mut call);

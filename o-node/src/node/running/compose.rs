@@ -24,6 +24,8 @@ use crate::{
     hosting::{Agents, Dispatcher},
     pace::Pace,
     peers::Peers,
+    providers::Providers,
+    reputation::Ledger,
     route::NodeResolver,
     swarm::{self, Built, Shared},
     tasks::Tasks,
@@ -177,6 +179,23 @@ pub(super) fn finder(
         at_once: config.node.max_confirming,
         max_described: config.node.max_described,
         max_description: config.node.max_description,
+    }
+}
+
+/// Who has which capability, as far as calls have asked.
+pub(super) fn providers(
+    config: &NodeConfig,
+    finder: &Finder,
+    ledger: &Arc<Ledger>,
+    tasks: &Tasks,
+) -> Providers {
+    Providers {
+        finder: finder.clone(),
+        ledger: ledger.clone(),
+        config: config.balance.clone(),
+        limit: config.node.call_timeout,
+        tasks: tasks.clone(),
+        slots: Arc::default(),
     }
 }
 
