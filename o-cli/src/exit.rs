@@ -145,7 +145,7 @@ fn exit_of(error: &CallError) -> Exit {
     match error.code() {
         ErrorCode::Internal => Exit::Internal,
         ErrorCode::BadAddress => Exit::Usage,
-        ErrorCode::NotFound => Exit::NotFound,
+        ErrorCode::NotFound | ErrorCode::NoProviders => Exit::NotFound,
         ErrorCode::Unreachable | ErrorCode::ConnectionLost | ErrorCode::ShuttingDown => {
             Exit::Unreachable
         }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use o_address::{Address, PeerId};
 
 pub use self::code::ErrorCode;
-use crate::Shape;
+use crate::{Capability, Shape};
 
 /// An error of somebody else's making, kept as a source.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
@@ -23,6 +23,12 @@ pub enum CallError {
     NotFound {
         /// The address.
         address: Address,
+    },
+    /// Nobody has this capability, as far as anybody could be asked.
+    #[error("nobody found who can do {capability}")]
+    NoProviders {
+        /// The capability.
+        capability: Capability,
     },
     /// Who it is is known, but none of its transport addresses answered.
     #[error("{address} was found but cannot be reached: {reason}")]
@@ -173,6 +179,7 @@ impl CallError {
             Self::Protocol { .. } => ErrorCode::Protocol,
             Self::ShuttingDown => ErrorCode::ShuttingDown,
             Self::WrongShape { .. } => ErrorCode::WrongShape,
+            Self::NoProviders { .. } => ErrorCode::NoProviders,
             Self::Internal { .. } => ErrorCode::Internal,
         }
     }
@@ -206,6 +213,7 @@ impl CallError {
         matches!(
             self,
             Self::NotFound { .. }
+                | Self::NoProviders { .. }
                 | Self::Unreachable { .. }
                 | Self::NoNetwork { .. }
                 | Self::Refused { certain: true, .. }
@@ -223,6 +231,9 @@ impl CallError {
         match self {
             Self::NotFound { .. } => {
                 "check the spelling and the network, and that the agent is serving"
+            }
+            Self::NoProviders { .. } => {
+                "check the spelling and the network, and that somebody serves this capability"
             }
             Self::Unreachable { .. } => {
                 "check that the agent still runs and that its listen addresses can be dialed from here"

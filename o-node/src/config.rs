@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 mod hierarchy;
+mod reputation;
 mod times;
 
 use std::time::Duration;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     bench::BenchConfig,
     hierarchy::{Admit, Forward, HierarchyConfig, PolicyConfig},
+    reputation::{BalanceConfig, ReputationConfig},
     times::Times,
 };
 
@@ -76,6 +78,10 @@ pub struct NodeConfig {
     pub bench: BenchConfig,
     /// Searches.
     pub discovery: MergedConfig,
+    /// What is kept of peers that were called.
+    pub reputation: ReputationConfig,
+    /// Calls that go to whoever has a capability, or to one of several of a name.
+    pub balance: BalanceConfig,
     /// Time-outs and limits of the node itself.
     pub node: Times,
 }
@@ -154,6 +160,8 @@ impl NodeConfig {
             registry: RegistryConfig::default(),
             bench: BenchConfig::default(),
             discovery: MergedConfig::default(),
+            reputation: ReputationConfig::default(),
+            balance: BalanceConfig::default(),
             node: Times::default(),
         };
         let listen = match preset {

@@ -69,7 +69,8 @@ impl Outside {
             Some(peer),
             serve,
         );
-        let link = Link::new(session, self.local, peer, remote.clone(), direction, false);
+        let known = self.peers.known(peer);
+        let link = Link::new(session, self.local, known, remote.clone(), direction, false);
         self.peers.add(link.clone());
         self.events.publish(Event::Connected {
             peer,

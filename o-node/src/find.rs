@@ -62,17 +62,17 @@ impl Finder {
         if matches!(query, Query::Attributes(_) | Query::Text(_)) {
             return self.listed(query);
         }
-        let findings = self
-            .search(query, SETTLE)
-            .filter_map(async |finding| match finding {
-                Ok(Ok(provider)) => Some(Ok(provider)),
-                Ok(Err(unconfirmed)) => {
-                    let (peer, error) = (unconfirmed.peer, unconfirmed.error);
-                    tracing::debug!(%peer, %error, "a provider did not confirm");
-                    None
-                }
-                Err(error) => Some(Err(error)),
-            });
+        let findings =
+            self.search(query, SETTLE, false)
+                .filter_map(async |finding| match finding {
+                    Ok(Ok(provider)) => Some(Ok(provider)),
+                    Ok(Err(unconfirmed)) => {
+                        let (peer, error) = (unconfirmed.peer, unconfirmed.error);
+                        tracing::debug!(%peer, %error, "a provider did not confirm");
+                        None
+                    }
+                    Err(error) => Some(Err(error)),
+                });
         findings.boxed()
     }
 
@@ -101,12 +101,30 @@ impl Finder {
 
     /// Everything that a search finds, with the outcome of asking each peer, as soon as it is known.
     pub(crate) fn find(&self, query: Query) -> stream::BoxStream<'static, Finding> {
-        self.search(query, Duration::ZERO)
+        self.search(query, Duration::ZERO, false)
+    }
+
+    /// Providers for calls, which prove by themselves who answers: who has signed a record that holds
+    /// and matches is not asked, and all others are.
+    pub(crate) fn callable(&self, query: Query) -> ProviderStream {
+        let findings = self.search(query, Duration::ZERO, true);
+        let callable = findings.filter_map(async |finding| match finding {
+            Ok(Ok(provider)) => Some(Ok(provider)),
+            Ok(Err(_)) => None,
+            Err(error) => Some(Err(error)),
+        });
+        callable.boxed()
     }
 
     /// Everything that a search finds. Who has confirmed is held back for `settle`, or until every
-    /// source is through, so that all who named him are told.
-    fn search(&self, query: Query, settle: Duration) -> stream::BoxStream<'static, Finding> {
+    /// source is through, so that all who named him are told. With `signed`, a record is as good as
+    /// asking.
+    fn search(
+        &self,
+        query: Query,
+        settle: Duration,
+        signed: bool,
+    ) -> stream::BoxStream<'static, Finding> {
         let asked = Arc::new(Asked::default());
         let all_told = asked.clone();
         let hints = self
@@ -122,16 +140,24 @@ impl Finder {
         let news = asked.clone();
         let mut shown = HashSet::new();
         let (finder, at_once) = (self.clone(), self.at_once.max(1));
+        let wanted = query.clone();
+        let is_signed = move |hint: &Provider| signed && vouched(hint, &wanted);
+        let is_enough = is_signed.clone();
         hints
             .filter_map(move |hint| {
                 // A peer is asked again only when a source brings an address that was not tried.
-                let fresh = hint.as_ref().map_or(true, |hint| news.is_news(hint));
+                let fresh = hint.as_ref().map_or(true, |hint| {
+                    // One peer may have several records that match.
+                    news.is_news(hint) || is_signed(hint)
+                });
                 std::future::ready(fresh.then_some(hint))
             })
             .map(move |hint| {
                 let (finder, query, asked) = (finder.clone(), query.clone(), asked.clone());
+                let enough = hint.as_ref().is_ok_and(&is_enough);
                 async move {
                     match hint {
+                        Ok(hint) if enough => vec![Ok(Ok(hint))],
                         Ok(hint) => {
                             let mut findings = finder.ask(hint, &query).await;
                             asked.attribute(&mut findings, settle).await;

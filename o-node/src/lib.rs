@@ -5,6 +5,7 @@
 //! configured is data ([`NodeConfig`]); what is code goes through the [`NodeBuilder`].
 
 mod announce;
+mod balance;
 mod bench;
 mod builder;
 mod builtin;
@@ -23,7 +24,9 @@ mod pace;
 mod parting;
 mod peers;
 mod pinned;
+mod providers;
 pub mod raw;
+mod reputation;
 mod route;
 mod swarm;
 mod tasks;
@@ -54,15 +57,20 @@ pub use o_transport::{
 #[cfg(feature = "kad")]
 pub use crate::config::NodeDhtConfig;
 pub use crate::{
+    balance::{Choice, Reason},
     bench::{Bar, Bench, BenchError, Load, Samples},
     builder::NodeBuilder,
     builtin::Stats,
     config::{
-        Admit, BenchConfig, Forward, HierarchyConfig, LimitsConfig, NodeConfig, PolicyConfig,
-        Preset, Times,
+        Admit, BalanceConfig, BenchConfig, Forward, HierarchyConfig, LimitsConfig, NodeConfig,
+        PolicyConfig, Preset, ReputationConfig, Times,
     },
     hierarchy::{Ancestor, Place, TreeNode},
     hosting::{HostError, Hosting},
-    node::{Latency, Node, NodeChannel, PeerCaller, Throughput},
+    node::{
+        AnyAttempt, AnyCall, AnyReply, AttemptOutcome, ConnectionInfo, Latency, Node, NodeChannel,
+        PeerCaller, Throughput,
+    },
+    reputation::{CallCounts, MethodReputation, PeerReputation},
     trust::{Trust, TrustError, TrustFileError},
 };

@@ -7,8 +7,10 @@ use std::sync::{
 
 use futures::{FutureExt, future::BoxFuture};
 use o_address::{PeerId, TransportAddr};
-use o_core::{Direction, ErrorCode};
-use o_protocol::{Goodbye, Hello, SessionEnd, SessionHandle, SessionStatus};
+use o_core::{Direction, ErrorCode, OutgoingCall, Reply};
+use o_protocol::{Goodbye, Hello, SessionEnd, SessionHandle, SessionStatus, Unanswered};
+
+use crate::reputation::Entry;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -21,6 +23,8 @@ pub(crate) struct Link {
     pub(crate) direction: Direction,
     /// Whether its bytes are in the clear.
     pub(crate) plaintext: bool,
+    /// What is known of the peer.
+    pub(crate) known: Arc<Entry>,
     id: u64,
     rank: u32,
 }
@@ -29,11 +33,12 @@ impl Link {
     pub(crate) fn new(
         session: SessionHandle,
         local: PeerId,
-        peer: PeerId,
+        known: Arc<Entry>,
         remote: TransportAddr,
         direction: Direction,
         plaintext: bool,
     ) -> Self {
+        let peer = known.peer();
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         Self {
             rank: rank(local, peer, direction, &remote),
@@ -42,8 +47,14 @@ impl Link {
             remote: Arc::new(remote),
             direction,
             plaintext,
+            known,
             id,
         }
+    }
+
+    /// Calls, and remembers how it ended.
+    pub(crate) async fn request(&self, call: &mut OutgoingCall) -> Result<Reply, Unanswered> {
+        self.known.request(&self.session, call).await
     }
 
     /// What the peer said of itself, once it has.

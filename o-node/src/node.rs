@@ -1,9 +1,11 @@
 //! The node: a cheap handle that hosts, finds, calls, starts and stops.
 
+mod any;
 mod calling;
 mod connecting;
 mod elsewhere;
 mod measuring;
+mod observing;
 mod place;
 mod running;
 #[cfg(test)]
@@ -25,9 +27,11 @@ use o_transport::{Keypair, PlaintextPeers};
 
 use self::running::Running;
 pub use self::{
+    any::{AnyAttempt, AnyCall, AnyReply, AttemptOutcome},
     calling::PeerCaller,
     connecting::NodeChannel,
     measuring::{Latency, Throughput},
+    observing::ConnectionInfo,
 };
 use crate::{
     builder::NodeBuilder,
@@ -35,6 +39,7 @@ use crate::{
     events::EventBus,
     hierarchy,
     hosting::{Agents, HostError, Hosting},
+    reputation::{Ledger, ReputationGater},
 };
 
 /// A node on the network. Clones are handles of one node; it runs until [`o_core::Node::stop`] or
@@ -65,6 +70,8 @@ struct Inner {
     keypair: Keypair,
     config: NodeConfig,
     parts: running::Parts,
+    /// What was observed of peers, over all runs of this node.
+    ledger: Arc<Ledger>,
     agents: Arc<Agents>,
     events: EventBus,
     hooks: Vec<Arc<dyn Hook>>,
@@ -90,7 +97,15 @@ impl Node {
         NodeBuilder::new(keypair, preset)
     }
 
-    pub(crate) fn new(builder: NodeBuilder) -> Self {
+    pub(crate) fn new(mut builder: NodeBuilder) -> Self {
+        let reputation = builder.config.reputation.clone();
+        let min_score = reputation.min_score;
+        let ledger = Arc::new(Ledger::new(reputation));
+        if min_score > 0.0 {
+            let ledger = ledger.clone();
+            let gater = ReputationGater { ledger, min_score };
+            builder.gaters.push(Arc::new(gater));
+        }
         let agents = Arc::new(Agents::new(builder.config.node.max_agents));
         let place = &builder.config.hierarchy;
         // A configuration that makes no gate is refused at the start.
@@ -115,6 +130,7 @@ impl Node {
             keypair: builder.keypair,
             config: builder.config,
             parts,
+            ledger,
             agents,
             events,
             hooks: builder.hooks,
@@ -279,6 +295,9 @@ impl Node {
                 .await
                 .map_err(|source| StartError::Hook { source })?;
         }
+        let ledger = inner.ledger.clone();
+        // The disk may take its time.
+        let _ = tokio::task::spawn_blocking(move || ledger.load()).await;
         let (running, commands) = Running::begin(inner)?;
         // From here on a failure, or dropping this future, must leave nothing behind.
         let running = Arc::new(running);

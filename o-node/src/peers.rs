@@ -12,13 +12,17 @@ use o_pool::Link as _;
 use o_protocol::Hello;
 use tokio::sync::Notify;
 
-use crate::link::{Link, worth};
+use crate::{
+    link::{Link, worth},
+    reputation::{Entry, Ledger},
+};
 
 /// The connections of a node. The Swarm's limits bound their number, and a HELLO the names of each.
 #[derive(Debug)]
 pub(crate) struct Peers {
     tables: Mutex<Tables>,
     max_met: usize,
+    ledger: Arc<Ledger>,
     added: Notify,
 }
 
@@ -41,16 +45,22 @@ struct Tables {
 
 impl Peers {
     /// No connections yet; of those to come `max_met` peers are remembered.
-    pub(crate) fn new(max_met: usize) -> Self {
+    pub(crate) fn new(max_met: usize, ledger: Arc<Ledger>) -> Self {
         Self {
             tables: Mutex::default(),
             max_met,
+            ledger,
             added: Notify::new(),
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Tables> {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known of a peer, connected or not.
+    pub(crate) fn known(&self, peer: PeerId) -> Arc<Entry> {
+        self.ledger.entry(peer)
     }
 
     pub(crate) fn add(&self, link: Link) {

@@ -307,7 +307,8 @@ impl SwarmTask {
                 };
                 let plaintext =
                     remote.transport_label() == "unix" && self.parts.plaintext.contains(&peer);
-                let link = Link::new(session, local, peer, remote, direction, plaintext);
+                let known = self.peers.known(peer);
+                let link = Link::new(session, local, known, remote, direction, plaintext);
                 self.links.insert(connection, link.clone());
                 self.peers.add(link.clone());
                 let address = (*link.remote).clone();

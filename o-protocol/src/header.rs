@@ -466,6 +466,7 @@ fn message_of(error: &CallError) -> String {
         | CallError::Internal { message }
         | CallError::UnknownCode { message, .. } => message.clone(),
         CallError::TooLarge { what } | CallError::Unsupported { what } => what.clone(),
+        CallError::NoProviders { capability } => capability.to_string(),
         other => other.to_string(),
     }
 }
@@ -565,6 +566,9 @@ impl Told {
                 call: call.shape,
             },
             Some(ErrorCode::Internal) => CallError::Internal { message },
+            Some(ErrorCode::NoProviders) if let Ok(capability) = message.parse() => {
+                CallError::NoProviders { capability }
+            }
             _ => CallError::UnknownCode {
                 number,
                 message,

@@ -35,8 +35,8 @@ pub use crate::{
     },
     header::{CallHeader, Goodbye, HeaderError, Hello, MAX_HEADER, MAX_HOSTED},
     record::{
-        RecordError, capability_key, capability_shard_key, name_key, sign_fitting_record, sign_record, sign_tombstone,
-        verify_record, verify_tombstone,
+        RecordError, capability_key, capability_shard_key, name_key, sign_fitting_record,
+        sign_record, sign_tombstone, verify_record, verify_tombstone,
     },
     session::{
         ASSUMED_CREDIT, ASSUMED_MAX_CALLS, ASSUMED_MAX_FRAME, CallId, Notice, Received, SendError,

@@ -54,6 +54,7 @@ error_codes! {
     (16, Protocol, "protocol"),
     (17, ShuttingDown, "shutting_down"),
     (18, WrongShape, "wrong_shape"),
+    (19, NoProviders, "no_providers"),
 }
 
 impl ErrorCode {

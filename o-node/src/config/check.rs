@@ -115,7 +115,14 @@ impl NodeConfig {
             ("idle_timeout", node.idle_timeout),
             ("ping_interval", node.ping_interval),
             ("max_time", self.bench.max_time),
+            ("save_interval", self.reputation.save_interval),
+            ("half_life", self.reputation.half_life),
+            ("connect_patience", self.balance.connect_patience),
         ];
+        let least = self.reputation.min_score;
+        if !(0.0..=1.0).contains(&least) {
+            return bad(format!("`min_score` is {least}: it must be from 0 to 1"));
+        }
         if node.keep_memory > memory::MOST {
             return bad("`keep_memory` must be at most 32 MiB");
         }
@@ -156,6 +163,14 @@ impl NodeConfig {
             ("ping_timeout", session.ping_timeout),
             ("write_timeout", session.write_timeout),
             ("linger", session.linger),
+            ("save_interval", self.reputation.save_interval),
+            ("half_life", self.reputation.half_life),
+            ("set_aside", self.reputation.set_aside),
+            ("max_set_aside", self.reputation.max_set_aside),
+            ("provider_lifetime", self.balance.provider_lifetime),
+            ("nobody_lifetime", self.balance.nobody_lifetime),
+            ("settle", self.balance.settle),
+            ("connect_patience", self.balance.connect_patience),
         ];
         let times = times.into_iter().chain(self.table_times());
         let mut times = times.chain(self.neighbor_times());
@@ -215,6 +230,12 @@ impl NodeConfig {
             ("max_announcing", node.max_announcing),
             ("max_commands", node.max_commands),
             ("max_events", node.max_events),
+            ("max_peers", self.reputation.max_peers),
+            ("max_methods", self.reputation.max_methods),
+            ("max_capabilities", self.balance.max_capabilities),
+            ("max_providers", self.balance.max_providers),
+            ("max_attempts", self.balance.max_attempts),
+            ("max_instances", self.balance.max_instances),
         ];
         if let Some((field, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
             return bad(format!("`{field}` must be at least 1"));
@@ -258,6 +279,10 @@ mod tests {
             (reason(|c| c.node.max_described = 0), "`max_described`"),
             (reason(|c| c.node.max_description = 0), "`max_description`"),
             (reason(|c| c.limits.max_refusing = 0), "`max_refusing`"),
+            (reason(|c| c.reputation.max_peers = 0), "`max_peers`"),
+            (reason(|c| c.reputation.min_score = 1.5), "`min_score`"),
+            (reason(|c| c.reputation.min_score = f64::NAN), "`min_score`"),
+            (reason(|c| c.balance.max_attempts = 0), "`max_attempts`"),
             (reason(|c| c.limits.max_per_peer = 0), "`max_per_peer`"),
             (reason(|c| c.node.announce_retry = zero), "`announce_retry`"),
             (reason(|c| c.node.deadline_check = zero), "`deadline_check`"),

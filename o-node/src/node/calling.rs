@@ -19,6 +19,7 @@ use super::{Node, elsewhere::Sure, running::Running};
 use crate::{
     hosting::{Dispatcher, Running as Counted, Target},
     link::Link,
+    reputation::Outcome as Seen,
     route,
     tasks::Tasks,
 };
@@ -287,7 +288,7 @@ impl Running {
     }
 
     /// Calls over the first route that leads to somebody who takes the call.
-    async fn try_routes(
+    pub(super) async fn try_routes(
         &self,
         routes: Vec<Route>,
         call: &mut OutgoingCall,
@@ -309,6 +310,9 @@ impl Running {
                 let link = match self.wait(until, self.lease(&route, &target)).await {
                     Ok(link) => link,
                     Err(error @ (CallError::TimedOut { .. } | CallError::ShuttingDown)) => {
+                        if matches!(error, CallError::TimedOut { .. }) {
+                            self.peers.known(route.peer).unreached(Seen::TimedOut);
+                        }
                         return Err((error, Again::No));
                     }
                     Err(error) => {
@@ -353,9 +357,38 @@ impl Running {
             // One that has just come up is known here a moment before it is in the pool.
             Err(error) => match self.peers.get(&route.peer) {
                 Some(link) => Ok(link),
-                None => Err(route::call_error(&error, target)),
+                None => {
+                    if let Some(outcome) = Seen::of_dial(&error) {
+                        self.peers.known(route.peer).unreached(outcome);
+                    }
+                    Err(route::call_error(&error, target))
+                }
             },
         }
+    }
+
+    /// Has a connection soon, or says why not: for a call that can go to somebody else.
+    pub(super) async fn reach(
+        &self,
+        route: &Route,
+        target: &Address,
+    ) -> Result<(), (CallError, Again)> {
+        if self.pool.existing(&route.peer).is_some() {
+            return Ok(());
+        }
+        let patience = self.providers.config.connect_patience;
+        let failed = match tokio::time::timeout(patience, self.lease(route, target)).await {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(error)) => error,
+            Err(_) => {
+                self.peers.known(route.peer).unreached(Seen::Unreachable);
+                CallError::Unreachable {
+                    address: target.clone(),
+                    reason: format!("not connected after {patience:?}"),
+                }
+            }
+        };
+        Err((failed, Again::Yes))
     }
 
     /// Calls over one connection. The call stays with the caller of this, all but its stream: it can be
@@ -363,7 +396,7 @@ impl Running {
     /// connection where a key says that twice is as good as once.
     pub(super) async fn call_link(&self, link: &Link, call: &mut OutgoingCall) -> Outcome {
         let whole = call.input.is_none();
-        link.session.request(call).await.map_err(|unanswered| {
+        link.request(call).await.map_err(|unanswered| {
             let error = unanswered.error;
             if unanswered.untouched {
                 // A peer whose connection was idle has not moved.
@@ -504,7 +537,7 @@ impl Caller for PeerCaller {
                     .await?
             }
         };
-        match link.session.request(&mut call).await {
+        match link.request(&mut call).await {
             Ok(reply) => Ok(reply),
             Err(unanswered) if unanswered.untouched && link.session.is_parting() => {
                 let anew = running.call_anew(&link, &mut call);

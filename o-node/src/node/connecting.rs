@@ -272,7 +272,7 @@ impl Caller for NodeChannel {
         let mut redials = 0;
         loop {
             let link = self.link(&running, until).await?;
-            match link.session.request(&mut call).await {
+            match link.request(&mut call).await {
                 Ok(reply) => return Ok(reply),
                 // It was just being closed, and nothing was sent.
                 Err(unanswered)

@@ -5,15 +5,19 @@ mod ending;
 
 use std::{
     fmt,
+    hash::{BuildHasher, Hasher, RandomState},
     io::ErrorKind,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use o_address::{PeerId, TransportAddr};
 use o_core::{
-    Attempt, Connection, ConnectionGater, Direction, Discovery, ErrorCode, Event, Events,
-    ListenError, Listener, Resolver, Stage, StartError, Transport,
+    Attempt, Capability, Connection, ConnectionGater, Direction, Discovery, ErrorCode, Event,
+    Events, ListenError, Listener, Resolver, SignedRecord, Stage, StartError, Transport,
 };
 use o_gating::GaterChain;
 use o_pool::{AcquireError, Pool};
@@ -25,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use super::Inner;
 use crate::{
     announce::Announcer,
+    balance::mix,
     config::NodeConfig,
     deadlines,
     dialer::{NodeDialer, Outside},
@@ -35,6 +40,8 @@ use crate::{
     memory,
     peers::Peers,
     pinned::PinnedCaller,
+    providers::{Instance, Providers},
+    reputation::{self, Ledger},
     route::NodeResolver,
     swarm::{Listens, SwarmHandle, SwarmTask},
     tasks::Tasks,
@@ -64,6 +71,10 @@ pub(super) struct Running {
     pub(super) resolver: NodeResolver,
     pub(super) dispatcher: Arc<Dispatcher>,
     pub(super) hierarchy: Option<Arc<Hierarchy>>,
+    pub(super) providers: Providers,
+    /// What the next random number is made of.
+    numbers: AtomicU64,
+    ledger: Arc<Ledger>,
     pub(super) addresses: Arc<watch::Sender<Vec<TransportAddr>>>,
     signer: Arc<dyn o_core::Signer>,
     announcer: Mutex<Option<(Announcer, watch::Receiver<u64>)>>,
@@ -94,7 +105,8 @@ impl Running {
         let config = &inner.config;
         memory::keep_freed(config.node.keep_memory);
         let tasks = Tasks::default();
-        let peers = Arc::new(Peers::new(config.node.max_known_peers));
+        let ledger = inner.ledger.clone();
+        let peers = Arc::new(Peers::new(config.node.max_known_peers, ledger.clone()));
         let dispatcher = compose::dispatcher(inner, &tasks, &peers);
         let outside = Arc::new(compose::outside(inner, &dispatcher, &peers));
 
@@ -119,6 +131,7 @@ impl Running {
         }
         let finder = compose::finder(config, &sources, &pool, &peers, &dispatcher.builtin);
         let resolver = compose::resolver(inner, &finder, hierarchy.clone());
+        let providers = compose::providers(config, &finder, &ledger, &tasks);
         let watched = addresses.subscribe();
         let announcer =
             compose::announcer(inner, &dispatcher, &finder, sources, watched, &hierarchy);
@@ -142,6 +155,9 @@ impl Running {
             resolver,
             dispatcher,
             hierarchy,
+            providers,
+            numbers: AtomicU64::new(RandomState::new().build_hasher().finish()),
+            ledger,
             addresses,
             signer: announcer.signer.clone(),
             announcer: Mutex::new(Some((announcer, inner.agents.changes()))),
@@ -164,6 +180,10 @@ impl Running {
         self.tasks.spawn("swarm", task.run());
         let keeping = deadlines::keep(self.peers.clone(), config.node.deadline_check);
         self.tasks.spawn("deadlines", keeping);
+        if config.reputation.file.is_some() {
+            let keeping = reputation::keep(self.ledger.clone());
+            self.tasks.spawn("reputation", keeping);
+        }
         for address in &config.listen {
             let failed = |source| StartError::Listen {
                 address: address.clone(),
@@ -242,6 +262,20 @@ impl Running {
         self.tasks.spawn("parent", async move {
             until_leaving.run_until_cancelled_owned(member.run()).await;
         });
+    }
+
+    /// A number that nobody can foresee from what the node sends.
+    pub(super) fn random(&self) -> u64 {
+        mix(self.numbers.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The agents of this node that have announced a capability.
+    pub(super) fn hosting(&self, capability: &Capability) -> Vec<Instance> {
+        let records = &self.dispatcher.builtin.records;
+        let records = records.lock().unwrap_or_else(PoisonError::into_inner);
+        let able = |record: &&SignedRecord| record.record().capabilities.contains(capability);
+        let able = records.records().filter(able);
+        able.map(|record| self.providers.local(record)).collect()
     }
 
     /// Takes the connections of a custom transport, through the same gater.

@@ -7,6 +7,7 @@
 )]
 
 mod announcing;
+mod any;
 mod calls;
 mod chain;
 mod child;

@@ -33,7 +33,8 @@ impl<T> TypedStream<T> {
         Self::new(bodies, Side::Params)
     }
 
-    pub(super) fn of_reply(bodies: BodyStream) -> Self {
+    /// The values of an answer.
+    pub fn of_reply(bodies: BodyStream) -> Self {
         Self::new(bodies, Side::Reply)
     }
 

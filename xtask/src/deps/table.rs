@@ -132,7 +132,13 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         krate: "o-lab",
         // Some experiments are with the table alone, and with peers that misbehave in it.
-        ours: &["o-address", "o-core", "o-discovery", "o-node", "o-transport"],
+        ours: &[
+            "o-address",
+            "o-core",
+            "o-discovery",
+            "o-node",
+            "o-transport",
+        ],
         ..EMPTY
     },
     Rule {

@@ -10,8 +10,8 @@ use futures::{StreamExt, stream};
 use libp2p::{Multiaddr, PeerId};
 use o_address::{Address, TransportAddr};
 use o_core::{
-    Capability, Discovery, DiscoveryError, NetworkId, Provider, ProviderStream, Query, Record, SignedRecord,
-    SignedTombstone, Source,
+    Capability, Discovery, DiscoveryError, NetworkId, Provider, ProviderStream, Query, Record,
+    SignedRecord, SignedTombstone, Source,
 };
 use o_transport::{from_peer_id, to_multiaddr, to_peer_id};
 use tokio::sync::{mpsc, oneshot};

@@ -65,10 +65,15 @@ pub(crate) fn level(everywhere: u8, level: u32) -> Range<u8> {
 
 /// The shard of a level that is the one of `peer`.
 pub(crate) fn home(shards: &Range<u8>, peer: &libp2p::PeerId) -> Option<u8> {
-    let count = shards.end.checked_sub(shards.start).filter(|count| *count > 0)?;
+    let count = shards
+        .end
+        .checked_sub(shards.start)
+        .filter(|count| *count > 0)?;
     // The end of a peer id is the end of a public key or of a hash: as good as drawn.
     let bytes = peer.to_bytes();
-    let last = bytes.last_chunk::<8>().map_or(0, |last| u64::from_be_bytes(*last));
+    let last = bytes
+        .last_chunk::<8>()
+        .map_or(0, |last| u64::from_be_bytes(*last));
     let place = u8::try_from(last % u64::from(count)).unwrap_or_default();
     Some(shards.start.saturating_add(place))
 }
@@ -98,6 +103,9 @@ mod tests {
             assert_eq!(home(&(8..16), &peer), home(&(8..16), &peer));
             assert_eq!(home(&(64..64), &peer), None);
         }
-        assert_eq!(seen.into_iter().collect::<Vec<_>>(), (8..16).collect::<Vec<_>>());
+        assert_eq!(
+            seen.into_iter().collect::<Vec<_>>(),
+            (8..16).collect::<Vec<_>>()
+        );
     }
 }

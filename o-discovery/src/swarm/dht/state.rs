@@ -12,8 +12,8 @@ use std::{
 use libp2p::{
     Multiaddr, PeerId, StreamProtocol,
     kad::{
-        self, BootstrapResult, GetProvidersOk, InboundRequest, Mode, ProviderRecord, QueryId, QueryResult,
-        RoutingUpdate, store::RecordStore as _,
+        self, BootstrapResult, GetProvidersOk, InboundRequest, Mode, ProviderRecord, QueryId,
+        QueryResult, RoutingUpdate, store::RecordStore as _,
     },
 };
 use o_core::{DiscoveryError, NetworkId};
@@ -92,7 +92,8 @@ impl State {
             behaviour::Kind::Kad(event) => self.on_kad_event(kad, *event, now),
             behaviour::Kind::Told(Told { query, providers }) => {
                 self.announcements.on_told(&query, providers.len());
-                self.searches.on_told(kad, query, providers, &self.config, now);
+                self.searches
+                    .on_told(kad, query, providers, &self.config, now);
             }
         }
     }

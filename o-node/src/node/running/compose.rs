@@ -33,6 +33,8 @@ use crate::{
     pace::Pace,
     peers::Peers,
     pinned::PinnedCaller,
+    providers::Providers,
+    reputation::Ledger,
     route::NodeResolver,
     swarm::{self, Built, Shared},
     tasks::Tasks,
@@ -325,6 +327,23 @@ pub(super) fn announcer(
         addresses,
         chain: hierarchy.as_ref().map(|hierarchy| hierarchy.chain()),
         events: inner.events.clone(),
+    }
+}
+
+/// Who has which capability, as far as calls have asked.
+pub(super) fn providers(
+    config: &NodeConfig,
+    finder: &Finder,
+    ledger: &Arc<Ledger>,
+    tasks: &Tasks,
+) -> Providers {
+    Providers {
+        finder: finder.clone(),
+        ledger: ledger.clone(),
+        config: config.balance.clone(),
+        limit: config.node.call_timeout,
+        tasks: tasks.clone(),
+        slots: Arc::default(),
     }
 }
 

@@ -94,6 +94,11 @@ impl Running {
         // Calls inside this process are the caller's to poll, who may be slow to.
         let local_calls = &self.dispatcher.local_calls;
         Tasks::settle(self.linger, || local_calls.load(Ordering::Relaxed) == 0).await;
+        let ledger = self.ledger.clone();
+        // The disk may take its time.
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || ledger.save()).await {
+            tracing::warn!(%error, "what is known of peers could not be saved");
+        }
         let addresses = self.addresses.send_replace(Vec::new());
         // QUIC keeps its socket until the peers have had time to hear of the end.
         let quic: Vec<_> = addresses

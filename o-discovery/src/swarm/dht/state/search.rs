@@ -178,7 +178,10 @@ impl Searches {
             return;
         }
         let through = search.open == 0 && search.left.is_empty();
-        let deeper = search.capability.as_ref().filter(|_| through && search.full);
+        let deeper = search
+            .capability
+            .as_ref()
+            .filter(|_| through && search.full);
         let level = search.level.saturating_add(1);
         let more = deeper.map(|capability| self.keys_of_level(capability, level, config));
         let Some(search) = self.running.get_mut(&id) else {
@@ -200,7 +203,8 @@ impl Searches {
                 full: false,
                 fresh: false,
             };
-            self.queries.insert(kad.get_providers(record_key(&key)), part);
+            self.queries
+                .insert(kad.get_providers(record_key(&key)), part);
         }
         if search.open == 0 {
             let answer = if search.timed_out {
