@@ -46,7 +46,8 @@ impl Default for MergedConfig {
 /// sighting of the same peer tells something new (another source, an address, a newer record, that
 /// it is confirmed) the merged provider is yielded **again**: a consumer keeps one entry for each
 /// peer and name and replaces it. A source that fails ends no other; its error is the last item if
-/// nothing was found, and is traced otherwise. Without any source a search yields `NoNetwork`.
+/// nothing was found, and is traced otherwise. A search yields `NoNetwork` where no source has anybody
+/// to ask, or there is no source.
 ///
 /// `announce` tells every source and succeeds when one of them accepted; without any source it is
 /// `NoNetwork`. `withdraw` tells every source and fails if one of them could not be told.
@@ -123,6 +124,7 @@ impl Discovery for MergedDiscovery {
         let search = Search {
             sources,
             merge: Merge::new(self.config.clone()),
+            asking: self.sources.len(),
             failure: self.sources.is_empty().then_some(DiscoveryError::NoNetwork),
         };
         stream::unfold(search, |mut search| async move {
@@ -137,6 +139,8 @@ impl Discovery for MergedDiscovery {
 struct Search {
     sources: SelectAll<ProviderStream>,
     merge: Merge,
+    /// Sources that have not said that they have nobody to ask.
+    asking: usize,
     failure: Option<DiscoveryError>,
 }
 
@@ -155,11 +159,17 @@ impl Search {
                 }
                 Err(error) => {
                     debug!(%error, "a source of a search failed");
+                    if matches!(error, DiscoveryError::NoNetwork) {
+                        self.asking = self.asking.saturating_sub(1);
+                    }
                     self.failure = Some(worse(self.failure.take(), error));
                 }
             }
         }
         let failure = self.failure.take()?;
+        if matches!(failure, DiscoveryError::NoNetwork) && self.asking > 0 {
+            return None;
+        }
         self.merge.is_empty().then_some(Err(failure))
     }
 }

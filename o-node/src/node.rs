@@ -40,6 +40,7 @@ use crate::{
     hierarchy,
     hosting::{Agents, HostError, Hosting},
     reputation::{Ledger, ReputationGater},
+    tasks,
 };
 
 /// A node on the network. Clones are handles of one node; it runs until [`o_core::Node::stop`] or
@@ -296,8 +297,7 @@ impl Node {
                 .map_err(|source| StartError::Hook { source })?;
         }
         let ledger = inner.ledger.clone();
-        // The disk may take its time.
-        let _ = tokio::task::spawn_blocking(move || ledger.load()).await;
+        tasks::blocking(move || ledger.load()).await;
         let (running, commands) = Running::begin(inner)?;
         // From here on a failure, or dropping this future, must leave nothing behind.
         let running = Arc::new(running);

@@ -74,6 +74,14 @@ impl Tasks {
     }
 }
 
+/// Runs what waits for the disk where that keeps nobody else waiting; `None` if it panicked. Not cancel
+/// safe: what has begun ends, and nobody hears of it.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    tokio::task::spawn_blocking(work).await.ok()
+}
+
 impl libp2p::swarm::Executor for Tasks {
     fn exec(&self, future: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>) {
         // Connection tasks end with the Swarm; a cancelled one could not send its last bytes.

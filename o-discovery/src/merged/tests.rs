@@ -192,7 +192,16 @@ async fn a_failure_shows_only_if_nothing_was_found() {
         "{found:?}"
     );
 
-    let merged = MergedDiscovery::default().with(Scripted::default());
+    let merged = MergedDiscovery::default().with(offline()).with(offline());
+    let found = all(&merged).await;
+    assert!(
+        matches!(found[..], [Err(DiscoveryError::NoNetwork)]),
+        "{found:?}"
+    );
+
+    let merged = MergedDiscovery::default()
+        .with(Scripted::default())
+        .with(offline());
     assert!(
         all(&merged).await.is_empty(),
         "nobody failed and nobody was found"

@@ -199,7 +199,9 @@ impl Discovery for RegistryDiscovery {
         let Some(request) = SearchRequest::of(&query) else {
             return stream::empty().boxed();
         };
-        let own = stream::iter(own.into_iter().map(Ok));
+        let nobody = own.is_empty() && others.is_empty();
+        let nobody = nobody.then_some(Err(DiscoveryError::NoNetwork));
+        let own = stream::iter(own.into_iter().map(Ok).chain(nobody));
         let asked = others.into_iter().map(|registry| {
             let caller = self.caller.clone();
             search_at(caller, registry, request.clone())

@@ -17,6 +17,7 @@ use super::{
     CallCounts, Known, Ledger,
     known::{Method, Tally},
 };
+use crate::tasks;
 
 /// The form of the file.
 const VERSION: u32 = 1;
@@ -188,9 +189,7 @@ pub(crate) async fn keep(ledger: Arc<Ledger>) {
     loop {
         tokio::time::sleep(ledger.config.save_interval).await;
         let ledger = ledger.clone();
-        // A disk may take its time.
-        let saving = tokio::task::spawn_blocking(move || ledger.save());
-        if let Ok(Err(error)) = saving.await {
+        if let Some(Err(error)) = tasks::blocking(move || ledger.save()).await {
             tracing::warn!(%error, "what is known of peers could not be saved");
         }
     }

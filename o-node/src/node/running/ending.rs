@@ -10,7 +10,11 @@ use o_protocol::{Goodbye, SessionEnd};
 use o_transport::probe_fixed_port;
 
 use super::Running;
-use crate::{announce::withdraw, config::NodeConfig, tasks::Tasks};
+use crate::{
+    announce::withdraw,
+    config::NodeConfig,
+    tasks::{self, Tasks},
+};
 
 /// How long the socket of a QUIC listener may take to close: three times the time-out after which a
 /// packet counts as lost, which is a second where a round trip has not been measured well.
@@ -95,8 +99,7 @@ impl Running {
         let local_calls = &self.dispatcher.local_calls;
         Tasks::settle(self.linger, || local_calls.load(Ordering::Relaxed) == 0).await;
         let ledger = self.ledger.clone();
-        // The disk may take its time.
-        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || ledger.save()).await {
+        if let Some(Err(error)) = tasks::blocking(move || ledger.save()).await {
             tracing::warn!(%error, "what is known of peers could not be saved");
         }
         let addresses = self.addresses.send_replace(Vec::new());
