@@ -130,7 +130,7 @@ pub(crate) fn pick(candidates: &[Standing], random: u64) -> Option<Picked> {
     let worse = indices(&|c| c.is_available() && c.success < least && c.in_flight == 0);
     let latency = median(candidates);
     // The high bits choose whether, the others among whom.
-    if !worse.is_empty() && (random >> 58) % EXPLORE == 0 {
+    if !worse.is_empty() && (random >> 58).is_multiple_of(EXPLORE) {
         return compare(candidates, &worse, random, latency).map(|picked| Picked {
             reason: Reason::Explored,
             ..picked

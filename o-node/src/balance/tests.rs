@@ -180,7 +180,7 @@ fn equal_providers_get_equal_shares() {
 #[test]
 fn those_that_fail_half_of_their_calls_are_avoided() {
     let mut world = World::new(100);
-    let outcome = |index: usize, random: u64| match index < 30 && random % 2 == 0 {
+    let outcome = |index: usize, random: u64| match index < 30 && random.is_multiple_of(2) {
         true => Outcome::Failed,
         false => Outcome::Succeeded,
     };

@@ -124,11 +124,7 @@ impl Running {
         let addresses = Arc::new(watch::Sender::new(Vec::new()));
         let hierarchy = compose::hierarchy(inner, &pool, &dispatcher, &addresses)?;
         let mut sources = compose::sources(config, &inner.parts, built.sources)?;
-        // Where nobody keeps one that could be asked, it is no source.
-        if hierarchy.is_some() || !config.bootstrap.is_empty() {
-            let registries = compose::registries(inner, &pool, &peers, &hierarchy);
-            sources.push(Arc::new(registries));
-        }
+        sources.extend(compose::registries(inner, &pool, &peers, &hierarchy));
         let finder = compose::finder(config, &sources, &pool, &peers, &dispatcher.builtin);
         let resolver = compose::resolver(inner, &finder, hierarchy.clone());
         let providers = compose::providers(config, &finder, &ledger, &tasks);

@@ -270,13 +270,16 @@ fn pinned(pool: &Pool<NodeDialer>, peers: &Arc<Peers>) -> PinnedCaller {
 }
 
 /// The registries: this node's own and its parent's; those of its bootstrap peers where it belongs to no
-/// hierarchy.
+/// hierarchy. Where nobody keeps one that could be asked, it is no source.
 pub(super) fn registries(
     inner: &Inner,
     pool: &Pool<NodeDialer>,
     peers: &Arc<Peers>,
     hierarchy: &Option<Arc<Hierarchy>>,
-) -> RegistryDiscovery {
+) -> Option<Arc<dyn Discovery>> {
+    if hierarchy.is_none() && inner.config.bootstrap.is_empty() {
+        return None;
+    }
     let known: Vec<_> = inner
         .config
         .bootstrap
@@ -301,10 +304,10 @@ pub(super) fn registries(
     let caller = Arc::new(pinned(pool, peers));
     let network = inner.config.network.clone();
     let source = RegistryDiscovery::new(others, caller, Arc::new(EnvelopeVerifier), network);
-    match hierarchy {
+    Some(Arc::new(match hierarchy {
         Some(hierarchy) => source.with_own(hierarchy.registry().clone(), inner.keypair.peer_id()),
         None => source,
-    }
+    }))
 }
 
 /// What announces the agents.
