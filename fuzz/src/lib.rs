@@ -13,6 +13,7 @@ pub mod address;
 pub mod cbor;
 pub mod describe;
 pub mod frame;
+pub mod gossip;
 pub mod header;
 mod input;
 pub mod record;

@@ -1,6 +1,6 @@
 //! The list of targets.
 
-use crate::{address, cbor, describe, frame, header, record, session};
+use crate::{address, cbor, describe, frame, gossip, header, record, session};
 
 /// A name and an input to begin with.
 pub type Seed = (String, Vec<u8>);
@@ -54,6 +54,12 @@ pub const TARGETS: &[Target] = &[
         name: "describe",
         run: describe::run,
         seeds: describe::seeds,
+        mutations: 15_000,
+    },
+    Target {
+        name: "gossip",
+        run: gossip::run,
+        seeds: gossip::seeds,
         mutations: 15_000,
     },
     Target {

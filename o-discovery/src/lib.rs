@@ -1,4 +1,4 @@
-//! Who can do this, who is this: bootstrap list, mDNS, Kademlia, merged with provenance.
+//! Who can do this, who is this: bootstrap list, mDNS, Kademlia, gossip, registry, merged with provenance.
 //!
 //! Every source implements [`o_core::Discovery`] and can be used alone or joined by
 //! [`MergedDiscovery`]:
@@ -7,6 +7,7 @@
 //! - [`MemoryDiscovery`]: a directory in this process, shared by its clones. The [`Index`] behind it
 //!   searches by name, capability, attribute and word.
 //! - [`swarm::dht`] (feature `kad`): names and capabilities in a distributed hash table.
+//! - [`swarm::gossip`] (feature `gossip`): every node tells every other, and searches need no network.
 //! - [`swarm::mdns`] (feature `mdns`): peers on the same local network.
 //!
 //! [`swarm`] is the only public module that names libp2p: it has the behaviours for whoever owns a
@@ -23,6 +24,7 @@ pub mod registry;
 pub mod swarm;
 #[cfg(test)]
 mod testing;
+mod throttle;
 
 pub use crate::{
     bootstrap::{BootstrapDiscovery, BootstrapError},

@@ -8,7 +8,6 @@
 mod client;
 #[cfg(test)]
 mod tests;
-mod throttle;
 mod wire;
 
 use std::{
@@ -29,12 +28,14 @@ use o_protocol::{Blob, Methods, RecordError, verify_record, verify_tombstone};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use self::throttle::Throttle;
 pub use self::{
     client::{Registries, RegistryDiscovery, announce_at, search_at, tell},
     wire::{Announced, Entry, Lost, SearchRequest},
 };
-use crate::index::{Index, IndexConfig, Insertion};
+use crate::{
+    index::{Index, IndexConfig, Insertion},
+    throttle::Throttle,
+};
 
 /// Limits of a [`Registry`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

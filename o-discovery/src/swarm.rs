@@ -8,5 +8,7 @@
 mod addresses;
 #[cfg(feature = "kad")]
 pub mod dht;
+#[cfg(feature = "gossip")]
+pub mod gossip;
 #[cfg(feature = "mdns")]
 pub mod mdns;

@@ -15,6 +15,8 @@ use o_protocol::{AgentDescription, Blob, NodeDescription, encode_body};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "gossip")]
+use crate::gossip;
 use crate::{
     bench::Measured,
     hierarchy::{self, Hierarchy},
@@ -67,6 +69,9 @@ pub(crate) struct BuiltIn {
     pub(crate) hierarchy: OnceLock<Arc<Hierarchy>>,
     /// The registry as an agent, where the node belongs to a hierarchy.
     pub(crate) registry: OnceLock<Arc<Hosted>>,
+    /// What is known by gossip, where the node takes part.
+    #[cfg(feature = "gossip")]
+    pub(crate) gossip: OnceLock<o_discovery::swarm::gossip::Handle>,
 }
 
 const NAMES: [(&str, &str); 3] = [
@@ -83,6 +88,7 @@ impl BuiltIn {
         NAMES.iter().any(|(name, _)| *name == method)
             || Measured::is_reserved(method)
             || hierarchy::is_reserved(method)
+            || is_gossip(method)
     }
 
     pub(crate) fn methods(&self) -> impl Iterator<Item = MethodSpec> {
@@ -97,7 +103,10 @@ impl BuiltIn {
             .get()
             .into_iter()
             .flat_map(|_| hierarchy::specs());
-        plain.chain(self.measured.methods()).chain(hierarchy)
+        let all = plain.chain(self.measured.methods()).chain(hierarchy);
+        #[cfg(feature = "gossip")]
+        let all = all.chain(self.gossip.get().into_iter().flat_map(|_| gossip::specs()));
+        all
     }
 
     /// Answers a built-in method of an agent, or of the node itself.
@@ -121,6 +130,11 @@ impl BuiltIn {
                     method: call.method.to_string(),
                 }),
             };
+        }
+        #[cfg(feature = "gossip")]
+        if let (true, None, Some(handle)) = (is_gossip(&call.method), hosted, self.gossip.get()) {
+            self.count(hosted);
+            return gossip::answer(handle, &call);
         }
         if !call.shape.can_call(Shape::Unary) {
             return Err(CallError::WrongShape {
@@ -227,5 +241,16 @@ impl BuiltIn {
             builtin,
             plaintext: self.peers.plaintext(),
         }
+    }
+}
+
+/// Whether a method is one that nodes have that gossip.
+fn is_gossip(method: &str) -> bool {
+    #[cfg(feature = "gossip")]
+    return gossip::is_reserved(method);
+    #[cfg(not(feature = "gossip"))]
+    {
+        let _ = method;
+        false
     }
 }

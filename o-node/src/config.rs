@@ -12,6 +12,8 @@ use o_address::TransportAddr;
 use o_core::NetworkId;
 #[cfg(feature = "kad")]
 use o_discovery::swarm::dht::{DhtConfig, DhtMode};
+#[cfg(feature = "gossip")]
+use o_discovery::swarm::gossip::GossipConfig;
 #[cfg(feature = "mdns")]
 use o_discovery::swarm::mdns::MdnsConfig;
 use o_discovery::{MergedConfig, registry::RegistryConfig};
@@ -67,6 +69,9 @@ pub struct NodeConfig {
     /// The Kademlia table.
     #[cfg(feature = "kad")]
     pub dht: NodeDhtConfig,
+    /// Gossip: everybody knows everybody. On in the presets local and lan.
+    #[cfg(feature = "gossip")]
+    pub gossip: GossipConfig,
     /// Multicast DNS.
     #[cfg(feature = "mdns")]
     pub mdns: MdnsConfig,
@@ -154,6 +159,8 @@ impl NodeConfig {
             session: SessionConfig::default(),
             #[cfg(feature = "kad")]
             dht: NodeDhtConfig::default(),
+            #[cfg(feature = "gossip")]
+            gossip: GossipConfig::default(),
             #[cfg(feature = "mdns")]
             mdns: MdnsConfig::default(),
             hierarchy: HierarchyConfig::default(),
@@ -192,6 +199,10 @@ impl NodeConfig {
             } else {
                 DhtMode::Server
             };
+        }
+        #[cfg(feature = "gossip")]
+        {
+            config.gossip.enabled = matches!(preset, Preset::Local | Preset::Lan);
         }
         #[cfg(feature = "mdns")]
         {

@@ -56,12 +56,13 @@ pub(crate) type Finding = Result<Result<Provider, Unconfirmed>, DiscoveryError>;
 const REDIALS: usize = 3;
 
 impl Finder {
-    /// Providers as each is confirmed by itself; those that do not confirm are left out, but for those that
-    /// refuse us and whose signed records say that they match.
+    /// Providers as each is confirmed by itself, this node's own agents first; those that do not confirm
+    /// are left out, but for those that refuse us and whose signed records say that they match.
     pub(crate) fn confirmed(&self, query: Query) -> ProviderStream {
         if matches!(query, Query::Attributes(_) | Query::Text(_)) {
             return self.listed(query);
         }
+        let own = stream::iter(self.builtin.find(&query)).map(Ok);
         let findings =
             self.search(query, SETTLE, false)
                 .filter_map(async |finding| match finding {
@@ -73,7 +74,7 @@ impl Finder {
                     }
                     Err(error) => Some(Err(error)),
                 });
-        findings.boxed()
+        own.chain(findings).boxed()
     }
 
     /// Whoever matches by the signed records that this node and its sources have; nobody is asked.
@@ -143,7 +144,12 @@ impl Finder {
         let wanted = query.clone();
         let is_signed = move |hint: &Provider| signed && vouched(hint, &wanted);
         let is_enough = is_signed.clone();
+        let local = self.builtin.peer;
         hints
+            // What is hosted here needs no search.
+            .filter(move |hint| {
+                std::future::ready(hint.as_ref().map_or(true, |hint| hint.peer != local))
+            })
             .filter_map(move |hint| {
                 // A peer is asked again only when a source brings an address that was not tried.
                 let fresh = hint.as_ref().map_or(true, |hint| {

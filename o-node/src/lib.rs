@@ -15,6 +15,8 @@ mod dialed;
 mod dialer;
 mod events;
 mod find;
+#[cfg(feature = "gossip")]
+mod gossip;
 mod hierarchy;
 mod hosting;
 mod link;
@@ -34,6 +36,8 @@ mod trust;
 
 #[cfg(feature = "kad")]
 pub use o_discovery::swarm::dht::{DhtConfig, DhtMode};
+#[cfg(feature = "gossip")]
+pub use o_discovery::swarm::gossip::GossipConfig;
 #[cfg(feature = "mdns")]
 pub use o_discovery::swarm::mdns::MdnsConfig;
 pub use o_discovery::{

@@ -7,6 +7,8 @@ mod calls;
 #[cfg(feature = "kad")]
 mod dht;
 mod dial;
+#[cfg(feature = "gossip")]
+mod gossip;
 mod handle;
 mod later;
 mod limits;
@@ -31,6 +33,8 @@ use o_pool::Pool;
 use o_transport::{PlaintextPeers, from_multiaddr, from_peer_id, to_multiaddr, to_peer_id};
 use tokio::sync::mpsc;
 
+#[cfg(feature = "gossip")]
+pub(crate) use self::gossip::Errands;
 use self::{
     behaviour::{Behaviour, BehaviourEvent},
     calls::Denied,
@@ -59,6 +63,8 @@ pub(crate) struct Parts {
 struct Sources {
     #[cfg(feature = "kad")]
     dht: Option<dht::Dht>,
+    #[cfg(feature = "gossip")]
+    gossip: Option<gossip::Gossip>,
     #[cfg(feature = "mdns")]
     mdns: Option<o_discovery::swarm::mdns::State>,
 }
@@ -67,9 +73,17 @@ impl Sources {
     /// The next command for one of them; waits for ever where there is none.
     async fn next(&mut self) -> Input {
         #[cfg(feature = "kad")]
-        return dht::next(&mut self.dht).await;
+        let dht = dht::next(&mut self.dht);
         #[cfg(not(feature = "kad"))]
-        std::future::pending().await
+        let dht = std::future::pending();
+        #[cfg(feature = "gossip")]
+        let gossip = gossip::next(&mut self.gossip);
+        #[cfg(not(feature = "gossip"))]
+        let gossip = std::future::pending();
+        tokio::select! {
+            input = dht => input,
+            input = gossip => input,
+        }
     }
 }
 
@@ -91,6 +105,8 @@ enum Input {
     Swarm(Box<SwarmEvent<BehaviourEvent>>),
     #[cfg(feature = "kad")]
     Dht(o_discovery::swarm::dht::Command),
+    #[cfg(feature = "gossip")]
+    Gossip(o_discovery::swarm::gossip::Command),
     Tick,
 }
 
@@ -151,6 +167,8 @@ impl SwarmTask {
             Input::Swarm(event) => self.on_swarm(*event),
             #[cfg(feature = "kad")]
             Input::Dht(command) => self.parts.on_dht_command(command, Instant::now()),
+            #[cfg(feature = "gossip")]
+            Input::Gossip(command) => self.parts.on_gossip_command(command),
             Input::Tick => self.parts.on_tick(Instant::now()),
         }
     }
@@ -210,8 +228,9 @@ impl SwarmTask {
             } => {
                 self.dials.closed(connection_id, &peer_id);
                 let link = self.links.get(&connection_id);
-                if num_established == 0 && cause.is_some() && link.is_some_and(Link::is_lost) {
-                    self.parts.on_lost(peer_id);
+                if num_established == 0 {
+                    let lost = cause.is_some() && link.is_some_and(Link::is_lost);
+                    self.parts.on_disconnected(peer_id, lost);
                 }
                 let reason = cause.map_or_else(
                     || "closed".to_owned(),
@@ -275,6 +294,8 @@ impl SwarmTask {
             BehaviourEvent::Identify(event) => self.parts.on_identify(event, Instant::now()),
             #[cfg(feature = "kad")]
             BehaviourEvent::Dht(event) => self.parts.on_dht_event(event, Instant::now()),
+            #[cfg(feature = "gossip")]
+            BehaviourEvent::Gossip(event) => self.parts.on_gossip_event(event),
             #[cfg(feature = "mdns")]
             BehaviourEvent::Mdns(event) => self.parts.on_mdns_event(event),
             // Whoever answers no ping is gone, though no packet has said so.

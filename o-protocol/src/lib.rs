@@ -15,6 +15,7 @@ mod describe;
 mod driver;
 mod fields;
 pub mod frame;
+mod gossip;
 mod header;
 mod record;
 mod session;
@@ -33,6 +34,7 @@ pub use crate::{
     driver::{
         Driver, Serve, ServedCall, SessionHandle, SessionStatus, Unanswered, connect, refuse,
     },
+    gossip::{Alive, GossipMessage, announced_digest},
     header::{CallHeader, Goodbye, HeaderError, Hello, MAX_HEADER, MAX_HOSTED},
     record::{
         RecordError, capability_key, capability_shard_key, name_key, sign_fitting_record,

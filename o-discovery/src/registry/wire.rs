@@ -154,7 +154,7 @@ pub struct Entry {
 
 impl Entry {
     /// The answer for somebody who was found with a record.
-    pub(super) fn of(provider: &Provider) -> Option<Self> {
+    pub fn of(provider: &Provider) -> Option<Self> {
         let record = provider.record.as_ref()?.envelope().clone();
         let matched = provider.matched.as_ref();
         let why = matched.map(|matched| matched.why.iter().map(ToString::to_string).collect());

@@ -119,6 +119,11 @@ impl NodeConfig {
             ("half_life", self.reputation.half_life),
             ("connect_patience", self.balance.connect_patience),
         ];
+        #[cfg(feature = "gossip")]
+        if self.gossip.heartbeat < Duration::from_millis(100) {
+            let time = format_duration(self.gossip.heartbeat);
+            return bad(format!("`heartbeat` is {time}: it must be at least 100ms"));
+        }
         let least = self.reputation.min_score;
         if !(0.0..=1.0).contains(&least) {
             return bad(format!("`min_score` is {least}: it must be from 0 to 1"));
@@ -173,6 +178,7 @@ impl NodeConfig {
             ("connect_patience", self.balance.connect_patience),
         ];
         let times = times.into_iter().chain(self.table_times());
+        let times = times.chain(self.gossip_times());
         let mut times = times.chain(self.neighbor_times());
         match times.find(|(_, time)| *time > MAX_TIME) {
             Some((field, time)) => {
@@ -198,6 +204,20 @@ impl NodeConfig {
 
     #[cfg(not(feature = "kad"))]
     fn table_times(&self) -> [(&'static str, Duration); 0] {
+        []
+    }
+
+    #[cfg(feature = "gossip")]
+    fn gossip_times(&self) -> [(&'static str, Duration); 2] {
+        let gossip = &self.gossip;
+        [
+            ("heartbeat", gossip.heartbeat),
+            ("suspicion", gossip.suspicion),
+        ]
+    }
+
+    #[cfg(not(feature = "gossip"))]
+    fn gossip_times(&self) -> [(&'static str, Duration); 0] {
         []
     }
 
@@ -237,7 +257,8 @@ impl NodeConfig {
             ("max_attempts", self.balance.max_attempts),
             ("max_instances", self.balance.max_instances),
         ];
-        if let Some((field, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
+        let mut counts = counts.into_iter().chain(self.gossip_counts());
+        if let Some((field, _)) = counts.find(|(_, count)| *count == 0) {
             return bad(format!("`{field}` must be at least 1"));
         }
         let queues = [
@@ -250,6 +271,24 @@ impl NodeConfig {
             )),
             None => Ok(()),
         }
+    }
+}
+
+impl NodeConfig {
+    #[cfg(feature = "gossip")]
+    fn gossip_counts(&self) -> [(&'static str, usize); 4] {
+        let gossip = &self.gossip;
+        [
+            ("neighbors", gossip.neighbors),
+            ("missed_beats", gossip.missed_beats as usize),
+            ("max_bad", gossip.max_bad as usize),
+            ("max_told", gossip.max_told),
+        ]
+    }
+
+    #[cfg(not(feature = "gossip"))]
+    fn gossip_counts(&self) -> [(&'static str, usize); 0] {
+        []
     }
 }
 

@@ -27,6 +27,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::Inner;
+#[cfg(feature = "gossip")]
+use crate::gossip::Gossiper;
 use crate::{
     announce::Announcer,
     balance::mix,
@@ -72,6 +74,9 @@ pub(super) struct Running {
     pub(super) dispatcher: Arc<Dispatcher>,
     pub(super) hierarchy: Option<Arc<Hierarchy>>,
     pub(super) providers: Providers,
+    /// What gossip wants of the node, until it runs.
+    #[cfg(feature = "gossip")]
+    gossip: Mutex<Option<crate::swarm::Errands>>,
     /// What the next random number is made of.
     numbers: AtomicU64,
     ledger: Arc<Ledger>,
@@ -119,7 +124,7 @@ impl Running {
             bootstrap: config.bootstrap.as_slice().into(),
         };
         let pool = compose::pool(config, &dialer, &tasks)?;
-        let built = compose::swarm(inner, &outside)?;
+        let built = compose::swarm(inner, &outside, &dispatcher)?;
 
         let addresses = Arc::new(watch::Sender::new(Vec::new()));
         let hierarchy = compose::hierarchy(inner, &pool, &dispatcher, &addresses)?;
@@ -128,9 +133,8 @@ impl Running {
         let finder = compose::finder(config, &sources, &pool, &peers, &dispatcher.builtin);
         let resolver = compose::resolver(inner, &finder, hierarchy.clone());
         let providers = compose::providers(config, &finder, &ledger, &tasks);
-        let watched = addresses.subscribe();
         let announcer =
-            compose::announcer(inner, &dispatcher, &finder, sources, watched, &hierarchy);
+            compose::announcer(inner, &dispatcher, &finder, sources, &addresses, &hierarchy);
 
         let task = SwarmTask::new(
             built.parts,
@@ -152,6 +156,8 @@ impl Running {
             dispatcher,
             hierarchy,
             providers,
+            #[cfg(feature = "gossip")]
+            gossip: Mutex::new(built.gossip),
             numbers: AtomicU64::new(RandomState::new().build_hasher().finish()),
             ledger,
             addresses,
@@ -220,6 +226,8 @@ impl Running {
             });
         }
         self.join_hierarchy(config);
+        #[cfg(feature = "gossip")]
+        self.join_gossip();
         for address in &config.bootstrap {
             if let Some(peer) = address.peer_id() {
                 let (pool, address) = (self.pool.clone(), address.clone());
@@ -258,6 +266,20 @@ impl Running {
         self.tasks.spawn("parent", async move {
             until_leaving.run_until_cancelled_owned(member.run()).await;
         });
+    }
+
+    /// Runs gossip's errands, where the node takes part.
+    #[cfg(feature = "gossip")]
+    fn join_gossip(&self) {
+        let mut errands = self.gossip.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(errands) = errands.take() {
+            let caller = PinnedCaller {
+                peers: self.peers.clone(),
+                pool: self.pool.clone(),
+            };
+            let gossiper = Gossiper::new(errands, self.pool.clone(), caller);
+            self.tasks.spawn("gossip", gossiper.run());
+        }
     }
 
     /// A number that nobody can foresee from what the node sends.

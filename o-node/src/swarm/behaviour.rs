@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-#[cfg(any(feature = "kad", feature = "mdns"))]
+#[cfg(any(feature = "gossip", feature = "kad", feature = "mdns"))]
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::{
     Multiaddr, PeerId, Swarm,
@@ -25,6 +25,8 @@ pub(crate) struct Behaviour {
     pub(super) ping: Later<ping::Behaviour>,
     #[cfg(feature = "kad")]
     pub(super) dht: Toggle<o_discovery::swarm::dht::Behaviour>,
+    #[cfg(feature = "gossip")]
+    pub(super) gossip: Toggle<o_discovery::swarm::gossip::Behaviour>,
     #[cfg(feature = "mdns")]
     pub(super) mdns: Toggle<o_discovery::swarm::mdns::Behaviour>,
 }
@@ -33,6 +35,9 @@ pub(crate) struct Behaviour {
 pub(crate) struct Built {
     pub(crate) parts: Parts,
     pub(crate) sources: Vec<Arc<dyn Discovery>>,
+    /// What gossip wants of the node, where it is on.
+    #[cfg(feature = "gossip")]
+    pub(crate) gossip: Option<super::Errands>,
 }
 
 /// Builds the Swarm from configuration. Must run inside the runtime.
@@ -49,12 +54,14 @@ pub(crate) fn build(
     let identify =
         identify::Config::new("/o/1".into(), local).with_agent_version(config.agent.clone());
     #[cfg_attr(
-        not(any(feature = "kad", feature = "mdns")),
+        not(any(feature = "gossip", feature = "kad", feature = "mdns")),
         expect(unused_mut, reason = "features")
     )]
     let mut sources: Vec<Arc<dyn Discovery>> = Vec::new();
     #[cfg(feature = "kad")]
     let (dht_behaviour, dht) = super::dht::build(config, keypair, &mut sources);
+    #[cfg(feature = "gossip")]
+    let (gossip_behaviour, gossip, errands) = super::gossip::build(config, keypair, &mut sources)?;
     #[cfg(feature = "mdns")]
     let (mdns_behaviour, mdns) = super::mdns::build(config, peer, &mut sources)?;
     let ping = ping::Config::new().with_interval(config.node.ping_interval);
@@ -66,6 +73,8 @@ pub(crate) fn build(
         ping: Later::new(ping::Behaviour::new(ping), pause),
         #[cfg(feature = "kad")]
         dht: dht_behaviour.into(),
+        #[cfg(feature = "gossip")]
+        gossip: gossip_behaviour.into(),
         #[cfg(feature = "mdns")]
         mdns: mdns_behaviour.into(),
     };
@@ -75,6 +84,8 @@ pub(crate) fn build(
     let sources_driven = Sources {
         #[cfg(feature = "kad")]
         dht,
+        #[cfg(feature = "gossip")]
+        gossip,
         #[cfg(feature = "mdns")]
         mdns,
     };
@@ -83,7 +94,12 @@ pub(crate) fn build(
         sources: sources_driven,
         plaintext,
     };
-    Ok(Built { parts, sources })
+    Ok(Built {
+        parts,
+        sources,
+        #[cfg(feature = "gossip")]
+        gossip: errands,
+    })
 }
 
 impl Parts {
@@ -133,16 +149,27 @@ impl Parts {
     }
 
     /// The last connection to a peer broke without a word.
-    pub(super) fn on_lost(&mut self, peer: libp2p::PeerId) {
+    fn on_lost(&mut self, peer: libp2p::PeerId) {
         #[cfg(feature = "kad")]
         self.on_dht_lost(peer);
         let _ = peer;
+    }
+
+    /// The last connection to a peer is closed; `lost` says that it broke without a word.
+    pub(super) fn on_disconnected(&mut self, peer: libp2p::PeerId, lost: bool) {
+        if lost {
+            self.on_lost(peer);
+        }
+        #[cfg(feature = "gossip")]
+        self.on_gossip_disconnected(&peer, lost);
     }
 
     /// Time-outs of discovery.
     pub(super) fn on_tick(&mut self, now: std::time::Instant) {
         #[cfg(feature = "kad")]
         self.on_dht_tick(now);
+        #[cfg(feature = "gossip")]
+        self.on_gossip_tick();
         let _ = now;
     }
 }

@@ -22,6 +22,8 @@ mod finding;
 mod flow;
 mod gating;
 mod gone;
+#[cfg(feature = "gossip")]
+mod gossip;
 mod hierarchy;
 mod hostile;
 mod hosting;

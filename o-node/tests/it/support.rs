@@ -51,7 +51,7 @@ pub(crate) fn local() -> NodeBuilder {
     Node::builder(Keypair::generate(), Preset::Local)
 }
 
-/// The same without the table, so that nothing but the test makes connections.
+/// The same without the table and without gossip, so that nothing but the test makes connections.
 pub(crate) fn quiet() -> NodeBuilder {
     local().configure(without_table)
 }
@@ -63,6 +63,10 @@ pub(crate) fn memory() -> NodeBuilder {
 
 pub(crate) fn without_table(config: &mut NodeConfig) {
     config.dht.enabled = false;
+    #[cfg(feature = "gossip")]
+    {
+        config.gossip.enabled = false;
+    }
 }
 
 /// Starts it.

@@ -18,7 +18,7 @@ use super::Peers;
 /// The peers on the local network. Cloning is cheap.
 ///
 /// `find` yields every known peer once; in the first moments after the start (`settle_time`) it
-/// also waits for those that are about to answer. A query whose name has a pin yields only that
+/// also waits for those that are about to answer. Where nobody did, it yields `NoNetwork`. A query whose name has a pin yields only that
 /// peer. mDNS announces peers, not names: announcing and withdrawing do nothing and succeed.
 #[derive(Clone, Debug)]
 pub struct Handle {
@@ -54,6 +54,7 @@ impl Discovery for Handle {
             seen: BTreeSet::new(),
             next: VecDeque::new(),
             over: false,
+            told: false,
         };
         stream::unfold(search, |mut search| async move {
             let item = search.next().await?;
@@ -71,6 +72,8 @@ struct Search {
     seen: BTreeSet<o_address::PeerId>,
     next: VecDeque<Provider>,
     over: bool,
+    /// Whether it was said that nobody is there.
+    told: bool,
 }
 
 impl Search {
@@ -81,13 +84,17 @@ impl Search {
                 return Some(Ok(provider));
             }
             let found_it = self.pin.is_some() && !self.seen.is_empty();
+            if self.over && self.peers.borrow().is_empty() && !self.told {
+                self.told = true;
+                return Some(Err(DiscoveryError::NoNetwork));
+            }
             if self.over || found_it {
                 return None;
             }
             match timeout_at(self.settled.into(), self.peers.changed()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => {
-                    self.over = true;
+                    (self.over, self.told) = (true, true);
                     return Some(Err(DiscoveryError::Shutdown));
                 }
                 Err(_) => self.over = true, // One last look, then the end.

@@ -13,7 +13,7 @@ use o_address::TransportAddr;
 use o_core::{Caller, Discovery, Record, StartError};
 use o_discovery::{
     BootstrapDiscovery, Index, IndexConfig, MergedDiscovery,
-    registry::{Further, Registries, Registry, RegistryDiscovery, search_at},
+    registry::{Entry, Further, Registries, Registry, RegistryDiscovery, search_at},
 };
 use o_pool::Pool;
 use o_protocol::{Hello, MAX_HOSTED};
@@ -64,6 +64,8 @@ pub(super) fn dispatcher(inner: &Inner, tasks: &Tasks, peers: &Arc<Peers>) -> Ar
         measured: Arc::new(Measured::new(config.bench.clone())),
         hierarchy: OnceLock::new(),
         registry: OnceLock::new(),
+        #[cfg(feature = "gossip")]
+        gossip: OnceLock::new(),
     });
     Arc::new(Dispatcher {
         local,
@@ -139,7 +141,11 @@ pub(super) fn pool(
 
 /// The Swarm with its behaviours, on libp2p's transports. What it serves and whom it asks is that of
 /// the custom transports too.
-pub(super) fn swarm(inner: &Inner, outside: &Arc<Outside>) -> Result<Built, StartError> {
+pub(super) fn swarm(
+    inner: &Inner,
+    outside: &Arc<Outside>,
+    dispatcher: &Dispatcher,
+) -> Result<Built, StartError> {
     let config = &inner.config;
     let shared = Arc::new(Shared {
         serve: outside.serve.clone(),
@@ -156,13 +162,32 @@ pub(super) fn swarm(inner: &Inner, outside: &Arc<Outside>) -> Result<Built, Star
     let transport = transport.map_err(|error| StartError::Transport {
         source: error.into(),
     })?;
-    swarm::build(
+    let built = swarm::build(
         config,
         &inner.keypair,
         (transport, plaintext),
         shared,
         outside.tasks.clone(),
-    )
+    )?;
+    #[cfg(feature = "gossip")]
+    if let Some(errands) = &built.gossip {
+        // It is set nowhere else.
+        let _ = dispatcher.builtin.gossip.set(errands.handle.clone());
+    }
+    #[cfg(not(feature = "gossip"))]
+    let _ = dispatcher;
+    Ok(built)
+}
+
+/// What this node knows of everybody without asking.
+fn known(dispatcher: &Dispatcher) -> Option<Arc<dyn Discovery>> {
+    #[cfg(feature = "gossip")]
+    return Some(Arc::new(dispatcher.builtin.gossip.get()?.clone()));
+    #[cfg(not(feature = "gossip"))]
+    {
+        let _ = dispatcher;
+        None
+    }
 }
 
 /// Where agents are looked for and announced: what the Swarm drives, what the user brought, and the
@@ -238,7 +263,7 @@ pub(super) fn hierarchy(
     });
     let hierarchy = Arc::new(hierarchy.map_err(config_error)?);
     let caller: Arc<dyn Caller> = Arc::new(pinned(pool, &dispatcher.peers));
-    let further = further_up(&hierarchy, caller);
+    let further = further(&hierarchy, known(dispatcher), caller);
     let agent = hierarchy.registry().agent(further);
     let registry = Hosting::new(Registry::address(), agent).unannounced();
     // They are set nowhere else.
@@ -250,15 +275,25 @@ pub(super) fn hierarchy(
     Ok(Some(hierarchy))
 }
 
-/// Where a search goes on that this node's registry has answered: to that of its parent.
-fn further_up(hierarchy: &Arc<Hierarchy>, caller: Arc<dyn Caller>) -> Further {
+/// Where a search goes on that this node's registry has answered: to what is known here besides, and to
+/// the registry of the parent.
+fn further(
+    hierarchy: &Arc<Hierarchy>,
+    known: Option<Arc<dyn Discovery>>,
+    caller: Arc<dyn Caller>,
+) -> Further {
     let hierarchy = Arc::downgrade(hierarchy);
     Arc::new(move |request| {
+        let here = known.as_ref().zip(request.query().ok());
+        let here = here.map(|(known, query)| known.find(query));
+        let here = stream::iter(here).flatten().filter_map(async |found| {
+            let found = found.ok()?;
+            Entry::of(&found).map(Ok)
+        });
         let parent = hierarchy.upgrade().and_then(|hierarchy| hierarchy.parent());
-        match parent {
-            Some(parent) => search_at(caller.clone(), Registry::address().pinned(parent), request),
-            None => stream::empty().boxed(),
-        }
+        let above = parent
+            .map(|parent| search_at(caller.clone(), Registry::address().pinned(parent), request));
+        here.chain(stream::iter(above).flatten()).boxed()
     })
 }
 
@@ -316,7 +351,7 @@ pub(super) fn announcer(
     dispatcher: &Dispatcher,
     finder: &Finder,
     sources: Vec<Arc<dyn Discovery>>,
-    addresses: watch::Receiver<Vec<TransportAddr>>,
+    addresses: &watch::Sender<Vec<TransportAddr>>,
     hierarchy: &Option<Arc<Hierarchy>>,
 ) -> Announcer {
     Announcer {
@@ -327,7 +362,7 @@ pub(super) fn announcer(
         signer: Arc::new(inner.keypair.clone()),
         network: inner.config.network.clone(),
         times: inner.config.node.clone(),
-        addresses,
+        addresses: addresses.subscribe(),
         chain: hierarchy.as_ref().map(|hierarchy| hierarchy.chain()),
         events: inner.events.clone(),
     }

@@ -8,7 +8,7 @@ use std::{
 use o_address::PeerId;
 
 /// How long a peer is not listened to that said too much that is bad.
-const SILENCE: Duration = Duration::from_secs(60);
+pub(crate) const SILENCE: Duration = Duration::from_secs(60);
 /// How much may be said at once, in seconds' worth.
 const BURST: u32 = 20;
 /// Peers that are remembered; beyond them the one that was heard the longest ago is forgotten.
@@ -16,7 +16,7 @@ const MAX_PEERS: usize = 4096;
 
 /// A bucket of tokens for each peer, and a count of what was bad.
 #[derive(Debug)]
-pub(super) struct Throttle {
+pub(crate) struct Throttle {
     per_second: u32,
     max_bad: u32,
     peers: HashMap<PeerId, Heard>,
@@ -31,7 +31,7 @@ struct Heard {
 }
 
 impl Throttle {
-    pub(super) fn new(per_second: u32, max_bad: u32) -> Self {
+    pub(crate) fn new(per_second: u32, max_bad: u32) -> Self {
         Self {
             per_second: per_second.max(1),
             max_bad: max_bad.max(1),
@@ -59,7 +59,7 @@ impl Throttle {
     ///
     /// # Errors
     /// Why not.
-    pub(super) fn admit(&mut self, peer: &PeerId, now: Instant) -> Result<(), &'static str> {
+    pub(crate) fn admit(&mut self, peer: &PeerId, now: Instant) -> Result<(), &'static str> {
         let (rate, full) = (
             f64::from(self.per_second),
             f64::from(self.per_second * BURST),
@@ -80,7 +80,7 @@ impl Throttle {
     }
 
     /// Notes that a peer said something bad; `true` if that was once too often.
-    pub(super) fn bad(&mut self, peer: &PeerId, now: Instant) -> bool {
+    pub(crate) fn bad(&mut self, peer: &PeerId, now: Instant) -> bool {
         let max_bad = self.max_bad;
         let heard = self.heard(peer, now);
         heard.bad += 1;

@@ -1,0 +1,269 @@
+//! Gossip's errands: neighbors to connect with, questions to ask them, peers to look after.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures::{
+    FutureExt, StreamExt,
+    future::{BoxFuture, join_all},
+    stream,
+    stream::FuturesUnordered,
+};
+use o_address::{Address, PeerId, TransportAddr};
+use o_core::{CallError, Caller, Encoding, IncomingCall, MethodSpec, OutgoingCall, Reply, Shape};
+use o_discovery::swarm::gossip::{Handle, Told, Want};
+use o_pool::{AcquireError, Pool};
+use o_protocol::{decode_body, encode_body, params_schema, result_schema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{dialer::NodeDialer, pinned::PinnedCaller, swarm::Errands};
+
+/// The method of a node that tells its neighbors what it knows of others.
+const KNOWN: &str = "gossip.known";
+/// Errands that run at once.
+const AT_ONCE: usize = 8;
+/// How often neighbors are looked at.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long a neighbor may take to tell what it knows.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How soon the same is asked again.
+const PAUSE: Duration = Duration::from_secs(5);
+/// Questions that are remembered as asked lately.
+const MAX_ASKED: usize = 1024;
+/// Records that are verified before others get their turn.
+const BATCH: usize = 32;
+
+/// Parameters of [`KNOWN`].
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+struct KnownRequest {
+    /// Of whom; of everybody where it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    of: Option<PeerId>,
+}
+
+/// Whether a method is gossip's.
+pub(crate) fn is_reserved(method: &str) -> bool {
+    method == KNOWN
+}
+
+/// The methods of a node that takes part.
+pub(crate) fn specs() -> impl Iterator<Item = MethodSpec> {
+    let mut spec = MethodSpec::new(KNOWN, Shape::Server);
+    spec.description =
+        "Tells what was announced by gossip: signed records, and when each peer was heard.".into();
+    spec.idempotent = true;
+    spec.params = Some(params_schema::<KnownRequest>());
+    spec.result = Some(result_schema::<Told>());
+    std::iter::once(spec)
+}
+
+/// Answers a neighbor that asks what is known here.
+pub(crate) fn answer(handle: &Handle, call: &IncomingCall) -> Result<Reply, CallError> {
+    let encoding = call.body.encoding;
+    let request: KnownRequest =
+        decode_body(&call.body).map_err(|error| CallError::InvalidParams {
+            message: error.to_string(),
+        })?;
+    if !call.shape.streams_out() {
+        return Err(CallError::WrongShape {
+            method: Shape::Server,
+            call: call.shape,
+        });
+    }
+    let items = handle.tell(request.of.as_ref()).into_iter();
+    let items = items.map(move |told| {
+        encode_body(encoding, &told).map_err(|error| CallError::Internal {
+            message: error.to_string(),
+        })
+    });
+    Ok(Reply::Stream(stream::iter(items).boxed()))
+}
+
+/// Does what gossip wants of the node.
+pub(crate) struct Gossiper {
+    errands: Errands,
+    pool: Pool<NodeDialer>,
+    caller: Arc<PinnedCaller>,
+    /// Neighbors whose connections are kept open.
+    kept: BTreeSet<PeerId>,
+    /// Whether new neighbors are being connected with.
+    joining: bool,
+    /// What was asked lately.
+    asked: HashMap<Option<PeerId>, Instant>,
+}
+
+/// An errand that has been run.
+enum Done {
+    Joined,
+    Other,
+}
+
+impl Gossiper {
+    pub(crate) fn new(errands: Errands, pool: Pool<NodeDialer>, caller: PinnedCaller) -> Self {
+        Self {
+            errands,
+            pool,
+            caller: Arc::new(caller),
+            kept: BTreeSet::new(),
+            joining: false,
+            asked: HashMap::new(),
+        }
+    }
+
+    /// Runs until the Swarm task has ended.
+    pub(crate) async fn run(mut self) {
+        let mut running: FuturesUnordered<BoxFuture<'static, Done>> = FuturesUnordered::new();
+        let mut look = tokio::time::interval(LOOK);
+        loop {
+            let room = running.len() < AT_ONCE;
+            tokio::select! {
+                want = self.errands.wants.recv(), if room => match want {
+                    Some(want) => running.extend(self.errand(want)),
+                    None => return,
+                },
+                Some(done) = running.next() => {
+                    if matches!(done, Done::Joined) {
+                        self.joining = false;
+                    }
+                }
+                _ = look.tick() => {
+                    self.keep_neighbors();
+                    running.extend(self.join());
+                }
+            }
+        }
+    }
+
+    fn errand(&mut self, want: Want) -> Option<BoxFuture<'static, Done>> {
+        let handle = self.errands.handle.clone();
+        match want {
+            Want::Pull { from, of } => {
+                let now = Instant::now();
+                let recent = |at: &Instant| now.saturating_duration_since(*at) < PAUSE;
+                // The first neighbors are each asked for everything.
+                if of.is_some() && self.asked.get(&of).is_some_and(recent) {
+                    return None;
+                }
+                if self.asked.len() >= MAX_ASKED {
+                    self.asked.retain(|_, at| recent(at));
+                }
+                if self.asked.len() < MAX_ASKED {
+                    self.asked.insert(of, now);
+                }
+                let caller = self.caller.clone();
+                Some(pull(handle, caller, from, of).boxed())
+            }
+            Want::Check { peer, addresses } => {
+                Some(check(handle, self.pool.clone(), peer, addresses).boxed())
+            }
+            _ => None,
+        }
+    }
+
+    /// Connects with as many as are lacking.
+    fn join(&mut self) -> Option<BoxFuture<'static, Done>> {
+        let lacking = self.errands.handle.lacking();
+        if lacking == 0 || self.joining {
+            return None;
+        }
+        let candidates = self.errands.handle.candidates(lacking);
+        if candidates.is_empty() {
+            return None;
+        }
+        self.joining = true;
+        let pool = self.pool.clone();
+        let joining = async move {
+            let dials = candidates.iter().map(|(peer, addresses)| {
+                let pool = &pool;
+                async move {
+                    if let Err(error) = pool.acquire(*peer, addresses).await {
+                        tracing::debug!(%peer, %error, "no neighbor");
+                    }
+                }
+            });
+            join_all(dials).await;
+            // Both sides say that they take part once they are connected.
+            tokio::time::sleep(LOOK).await;
+            Done::Joined
+        };
+        Some(joining.boxed())
+    }
+
+    /// Sees to it that connections to neighbors are not closed because nobody calls.
+    fn keep_neighbors(&mut self) {
+        let limit = self.errands.handle.max_kept();
+        let neighbors: BTreeSet<_> = self.errands.handle.neighbors().into_iter().collect();
+        for peer in self.kept.difference(&neighbors) {
+            self.pool.unprotect(peer);
+        }
+        self.kept.retain(|peer| neighbors.contains(peer));
+        for peer in neighbors {
+            if self.kept.len() >= limit {
+                return;
+            }
+            if !self.kept.contains(&peer) && self.pool.protect(peer).is_ok() {
+                self.kept.insert(peer);
+            }
+        }
+    }
+}
+
+impl Drop for Gossiper {
+    fn drop(&mut self) {
+        for peer in &self.kept {
+            self.pool.unprotect(peer);
+        }
+    }
+}
+
+/// Asks a neighbor what it knows, and takes it in.
+async fn pull(handle: Handle, caller: Arc<PinnedCaller>, from: PeerId, of: Option<PeerId>) -> Done {
+    let asking = async {
+        let params = encode_body(Encoding::Cbor, &KnownRequest { of }).unwrap_or_default();
+        let call = OutgoingCall::server_streaming(Address::node().pinned(from), KNOWN, params);
+        let Reply::Stream(mut told) = caller.call(call.timeout(PATIENCE)).await? else {
+            return Ok(0);
+        };
+        let (mut believed, mut batch) = (0, Vec::with_capacity(BATCH));
+        while let Some(item) = told.next().await {
+            if let Ok(told) = decode_body::<Told>(&item?) {
+                batch.push(told);
+            }
+            if batch.len() >= BATCH {
+                believed += handle.learn(std::mem::take(&mut batch));
+                tokio::task::yield_now().await;
+            }
+        }
+        Ok::<_, CallError>(believed + handle.learn(batch))
+    };
+    match tokio::time::timeout(PATIENCE, asking).await {
+        Ok(Ok(believed)) => tracing::debug!(%from, ?of, believed, "asked what is known"),
+        Ok(Err(error)) => tracing::debug!(%from, %error, "a neighbor tells nothing"),
+        Err(_) => tracing::debug!(%from, "a neighbor told nothing in time"),
+    }
+    Done::Other
+}
+
+/// Sees whether a peer can be reached whose connection broke.
+async fn check(
+    handle: Handle,
+    pool: Pool<NodeDialer>,
+    peer: PeerId,
+    addresses: Vec<TransportAddr>,
+) -> Done {
+    match pool.acquire(peer, &addresses).await {
+        Ok(_) => {}
+        // That says something about this node, and nothing about the peer.
+        Err(AcquireError::Closed | AcquireError::Busy { .. }) => {}
+        Err(error) => {
+            tracing::debug!(%peer, %error, "a neighbor is not reached");
+            handle.suspect(peer).await;
+        }
+    }
+    Done::Other
+}
