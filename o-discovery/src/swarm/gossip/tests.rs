@@ -226,9 +226,10 @@ fn many_say_that_they_are_there_less_often() {
 
 #[test]
 fn those_who_went_are_remembered_within_a_bound() {
-    let mut config = GossipConfig::default();
-    config.max_gone = 2;
-    let mut world = World::with(config);
+    let mut world = World::with(GossipConfig {
+        max_gone: 2,
+        ..GossipConfig::default()
+    });
     let records: Vec<_> = (1..=3)
         .map(|n| world.record(&format!("o://n{n}"), n, 1))
         .collect();
