@@ -4,8 +4,9 @@ use std::{fmt, time::Duration};
 
 use o_address::PeerId;
 
-/// Latencies below this are taken for equal: what is behind them is noise.
-const LEAST_LATENCY: f64 = 0.001;
+/// Latencies below this are taken for equal, in seconds: what is behind them is noise, and no reason for
+/// an uneven load.
+const LEAST_LATENCY: f64 = 0.005;
 /// What is assumed where nobody's latency is known, in seconds.
 const ASSUMED_LATENCY: f64 = 0.01;
 /// Of two costs that differ by no more than this factor, who was picked less lately wins.

@@ -3,7 +3,7 @@
 mod events;
 mod gate;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use futures::StreamExt;
 use o_address::{Address, TransportAddr};
@@ -15,6 +15,7 @@ use self::events::Connections;
 use super::Context;
 use crate::{
     cli::{MethodArg, ServeArgs},
+    control::{Control, Facts},
     echo,
     exec::{Children, CommandAgent, Program},
     exit::{Exit, Failure},
@@ -122,180 +123,6 @@ fn builder(
             Vec::new()
         });
     }
-    config.hierarchy = gate::place(args, settings)?;
-    let is_child = config.hierarchy.parent.is_some();
-    let builder = Node::builder(identity.keypair().clone(), settings.preset.value)
-        .config(config)
-        .host(hosting(args.address.clone(), settings, agent));
-    Ok(match gate::gater(settings, is_child)? {
-        Some(gater) => builder.gater(gater),
-        None => builder,
-    })
-}
-
-fn hosting(address: Address, settings: &Settings, agent: Arc<dyn Agent>) -> Hosting {
-    let hosting = Hosting::new(address, agent);
-    let all = settings.capabilities.value.iter().cloned();
-    let hosting = all.fold(hosting, Hosting::capability);
-    let all = settings.specialisations.value.iter().cloned();
-    let hosting = all.fold(hosting, Hosting::specialisation);
-    let all = settings.labels.value.iter().cloned();
-    let hosting = all.fold(hosting, Hosting::label);
-    match &settings.description.value {
-        Some(description) => hosting.description(description),
-        None => hosting,
+    if config.reputation.file.is_none() {
+        config.reputation.file = paths::reputation_file(&identity.keypair().peer_id());
     }
-}
-
-struct Server<'a> {
-    args: &'a ServeArgs,
-    settings: &'a Settings,
-    output: &'a Output,
-    node: Node,
-    registration: Option<Registration>,
-    /// Whether nobody reads standard output any more.
-    unheard: bool,
-}
-
-impl Server<'_> {
-    /// Says that it is ready, and serves until it is interrupted.
-    async fn run(
-        mut self,
-        mut events: EventStream,
-        children: &Children,
-        interrupt: &Interrupt,
-    ) -> Result<(), Failure> {
-        self.register();
-        let listen = self.node.listen_addresses();
-        let ready = self.ready(&listen);
-        let served = match self.written(ready) {
-            Ok(()) => self.watch(listen, &mut events, interrupt).await,
-            failed => failed,
-        };
-        let hurry = {
-            let stopping = async {
-                if let Err(error) = self.node.stop().await {
-                    tracing::warn!(%error, "stopped");
-                }
-                children.settle().await;
-            };
-            tokio::select! {
-                () = stopping => false,
-                () = interrupt.again() => true,
-            }
-        };
-        if hurry {
-            children.kill();
-            return Err(Failure::interrupted());
-        }
-        drop(self.registration.take());
-        served?;
-        self.event(|| json!({ "event": "stopped" }))
-    }
-
-    /// Passes events on until it is interrupted; not those of the addresses that were told.
-    async fn watch(
-        &mut self,
-        mut told: Vec<TransportAddr>,
-        events: &mut EventStream,
-        interrupt: &Interrupt,
-    ) -> Result<(), Failure> {
-        let mut connections = Connections::default();
-        loop {
-            let event = tokio::select! {
-                biased;
-                () = interrupt.wait() => {
-                    self.output.note("stopping …");
-                    return self.event(|| json!({ "event": "stopping" }));
-                }
-                Some(event) = events.next() => event,
-            };
-            match &event {
-                Ok(Event::Listening(address)) if told.contains(address) => {
-                    told.retain(|other| other != address);
-                    continue;
-                }
-                Ok(Event::Listening(_) | Event::ListenerClosed(_)) => self.register(),
-                _ => {}
-            }
-            if self.output.is_json()
-                && connections.is_news(&event)
-                && let Some(line) = events::as_json(&event)
-            {
-                self.event(|| line)?;
-            }
-        }
-    }
-
-    /// Lets the other programs of this user find the node. Serving goes on where that fails.
-    fn register(&mut self) {
-        let node = RunningNode {
-            pid: std::process::id(),
-            address: self.args.address.clone(),
-            peer_id: self.node.peer_id(),
-            network: self.settings.network.value.clone(),
-            listen: self.node.listen_addresses(),
-        };
-        let done = match &mut self.registration {
-            Some(registration) => registration.update(&node),
-            None => Registration::new(&node).map(|new| self.registration = Some(new)),
-        };
-        if let Err(error) = done {
-            tracing::warn!(%error, "clients of this user cannot find this node by themselves");
-        }
-    }
-
-    fn ready(&self, listen: &[TransportAddr]) -> Result<(), Failure> {
-        let (address, peer) = (&self.args.address, self.node.peer_id());
-        if self.output.is_json() {
-            return self.output.value(&json!({
-                "event": "ready",
-                "address": address,
-                "peer_id": peer,
-                "listen": listen,
-                "network": self.settings.network.value,
-                "parent": self.args.parent,
-            }));
-        }
-        let output = self.output;
-        let shown = output.paint(Style::Green, address);
-        output.line(format_args!("serving {shown} as {peer}"))?;
-        for address in listen {
-            let plain = self.settings.unix_plaintext.value && address.transport_label() == "unix";
-            let note = match plain {
-                true => ", in plaintext with processes of this user that want it",
-                false => "",
-            };
-            output.line(format_args!("listening on {address}{note}"))?;
-        }
-        if self.args.method.is_empty() {
-            let methods = echo::METHODS;
-            output.line(format_args!(
-                "no --method: this is the echo agent ({methods})"
-            ))?;
-            output.line(format_args!("try: o call {address} echo '\"hello\"'"))?;
-        }
-        output.note("Ctrl-C ends it");
-        Ok(())
-    }
-
-    fn event(&mut self, event: impl FnOnce() -> serde_json::Value) -> Result<(), Failure> {
-        if !self.output.is_json() || self.unheard {
-            return Ok(());
-        }
-        let written = self.output.value(&event());
-        self.written(written)
-    }
-
-    /// That nobody reads what it writes is no reason for a server to end.
-    fn written(&mut self, written: Result<(), Failure>) -> Result<(), Failure> {
-        match written {
-            Err(failure) if failure.exit == Exit::Silent => {
-                self.unheard = true;
-                tracing::warn!("nobody reads standard output any more: it goes on serving");
-                Ok(())
-            }
-            other => other,
-        }
-    }
-}
