@@ -1,6 +1,7 @@
 //! The words and flags of the program, with the examples that `--help` shows.
 
 mod bench;
+mod call;
 mod network;
 mod serve;
 
@@ -12,6 +13,7 @@ use o_core::{Attribute, Wanted};
 
 pub(crate) use self::{
     bench::{BenchArgs, Measure},
+    call::{CallArgs, Callee},
     network::{NetworkArgs, PresetArgs},
     serve::{MethodArg, ServeArgs, SettingsArgs},
 };
@@ -82,6 +84,10 @@ pub(crate) enum Command {
     Ping(PingArgs),
     /// Measure connection, round trips, calls per second and bytes per second
     Bench(BenchArgs),
+    /// Show the peers of a running node: who is connected, and how calls to whom have gone
+    Peers(NodeArgs),
+    /// Show how a running node is
+    Status(NodeArgs),
     /// Show or make the key that a peer id comes from
     Id(IdArgs),
     /// Show the configuration
@@ -100,44 +106,6 @@ Flags win over O_* in the environment, which wins over the file, which wins over
     Demo(DemoArgs),
     /// Write the completions for a shell
     Completions(CompletionsArgs),
-}
-
-/// `o call`.
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  o call o://try/echo echo '{\"text\":\"hello\"}'
-  o call o://math/adder add '[1,2]' --timeout 2s --json
-  o call o://files/reader read @request.json
-  cat request.json | o call o://files/reader read -
-  o call o://try/echo count '{\"to\":100}' --limit 5
-  o call o://try/echo echo --raw @picture.png > same.png
-  o call o://try/echo echo 1 --peer /ip4/127.0.0.1/tcp/4001/p2p/12D3KooW…
-  o call o://try/echo echo 1 --peer /unix/tmp/echo.sock
-
-Results are written as they come, streams too. A byte string inside JSON is {\"$bytes\":\"<base64>\"},
-standard base64 with or without padding; such an object has no other key.
-TRACEPARENT in the environment travels with the call.")]
-pub(crate) struct CallArgs {
-    /// Whom to call; `#<peer id>` at the end takes only that instance
-    pub(crate) address: Address,
-    /// The method's name
-    pub(crate) method: String,
-    /// The parameters: JSON, `-` for standard input, or `@FILE`; `null` if not given
-    #[arg(value_name = "JSON|-|@FILE", allow_hyphen_values = true)]
-    pub(crate) params: Option<String>,
-    /// How long it may take in all, for example 10s: finding and connecting, the call, and leaving
-    /// again; counted from when the parameters have been read. Without it the first answer may take
-    /// 30 s, or what O_TIMEOUT says, and a stream may then go on for ever
-    #[arg(long, value_name = "TIME", value_parser = values::time)]
-    pub(crate) timeout: Option<std::time::Duration>,
-    /// End after this many results
-    #[arg(long, value_name = "N", value_parser = values::number::<u64>(1.., 10))]
-    pub(crate) limit: Option<u64>,
-    /// Send the parameters, and write the results, as bytes
-    #[arg(long, conflicts_with = "json")]
-    pub(crate) raw: bool,
-    #[command(flatten)]
-    pub(crate) network: NetworkArgs,
 }
 
 /// `o find`.
@@ -254,6 +222,24 @@ pub(crate) struct PingArgs {
     pub(crate) timeout: std::time::Duration,
     #[command(flatten)]
     pub(crate) network: NetworkArgs,
+}
+
+/// `o peers` and `o status`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  o peers
+  o peers o://company/sales/assistant
+  o peers 12D3KooW… --json
+  o status o://company/sales/assistant
+
+It asks a node of this user that runs on this machine, at its control socket.")]
+pub(crate) struct NodeArgs {
+    /// Which node: the address that it serves, or its peer id; the only one that runs, if not given
+    #[arg(value_name = "ADDRESS|PEER")]
+    pub(crate) node: Option<String>,
+    /// Which network, `main` by default [env: O_NETWORK]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) network: Option<o_core::NetworkId>,
 }
 
 /// `o id`.

@@ -9,6 +9,7 @@ mod describe;
 mod find;
 mod id;
 mod ls;
+mod peers;
 mod ping;
 mod serve;
 
@@ -104,6 +105,8 @@ async fn execute(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Ls(args) => ls::run(args, context(Interrupt::watch()?)).await,
         Command::Describe(args) => describe::run(args, context(Interrupt::watch()?)).await,
         Command::Bench(args) => bench::run(args, context(Interrupt::watch()?)).await,
+        Command::Peers(args) => peers::peers(args, context(Interrupt::watch()?)).await,
+        Command::Status(args) => peers::status(args, context(Interrupt::watch()?)).await,
         Command::Ping(args) => ping::run(args, context(Interrupt::watch()?)).await,
     }
 }

@@ -87,6 +87,15 @@ impl Failure {
         )
     }
 
+    /// Who was asked does not answer.
+    pub(crate) fn unreachable(message: impl Into<String>) -> Self {
+        let failure = Self::new(Exit::Unreachable, ErrorCode::Unreachable, message);
+        Self {
+            retryable: true,
+            ..failure
+        }
+    }
+
     /// The user, or the system, asked the program to end.
     pub(crate) fn interrupted() -> Self {
         Self::new(Exit::Interrupted, ErrorCode::Cancelled, "interrupted")

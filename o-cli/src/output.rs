@@ -116,6 +116,11 @@ impl Output {
         }
     }
 
+    /// Says how the work was done, on standard error, because it was asked for.
+    pub(crate) fn aside(&self, text: impl Display) {
+        say(&text);
+    }
+
     /// Says that work goes on, on standard error, if somebody looks at it.
     pub(crate) fn progress(&self, text: impl Display) {
         if !self.json && io::stderr().is_terminal() {

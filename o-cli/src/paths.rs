@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use o_address::Address;
+use o_address::{Address, PeerId};
 
 use crate::exit::Failure;
 
@@ -28,6 +28,13 @@ pub(crate) fn key_file(address: &Address) -> Result<PathBuf, Failure> {
         Failure::usage("there is no home directory for the key: give --key or --seed")
     })?;
     Ok(key_file_in(&data, address))
+}
+
+/// Where a node that is served keeps what it observed of its peers:
+/// `$XDG_DATA_HOME/o/reputation/<peer>.cbor`, if there is a home directory.
+pub(crate) fn reputation_file(peer: &PeerId) -> Option<PathBuf> {
+    let data = home_directory("XDG_DATA_HOME", ".local/share");
+    data.map(|data| data.join(format!("o/reputation/{peer}.cbor")))
 }
 
 fn key_file_in(data: &Path, address: &Address) -> PathBuf {

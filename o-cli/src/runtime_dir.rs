@@ -177,7 +177,7 @@ fn is_at(_: &File, _: &Path) -> io::Result<bool> {
 
 /// `$XDG_RUNTIME_DIR/o`, or where there is no such variable a directory of this user's below the
 /// temporary one.
-fn directory() -> PathBuf {
+pub(crate) fn directory() -> PathBuf {
     match paths::absolute(env::var_os("XDG_RUNTIME_DIR")) {
         Some(runtime) => runtime.join("o"),
         None => env::temp_dir().join(format!("o-{}", user())),
@@ -194,7 +194,8 @@ fn check(directory: &Path) -> io::Result<()> {
     }
 }
 
-fn create_directory() -> io::Result<PathBuf> {
+/// The same, made if it is not there, and nobody else's.
+pub(crate) fn create_directory() -> io::Result<PathBuf> {
     let directory = directory();
     let mut builder = DirBuilder::new();
     builder.recursive(true);

@@ -4,8 +4,9 @@ use std::{fmt, time::Duration};
 
 use o_address::PeerId;
 
-/// Latencies below this are taken for equal: what is behind them is noise.
-const LEAST_LATENCY: f64 = 0.001;
+/// Latencies below this are taken for equal, in seconds: what is behind them is noise, and no reason for
+/// an uneven load.
+const LEAST_LATENCY: f64 = 0.005;
 /// What is assumed where nobody's latency is known, in seconds.
 const ASSUMED_LATENCY: f64 = 0.01;
 /// Of two costs that differ by no more than this factor, who was picked less lately wins.
@@ -13,7 +14,7 @@ const EQUAL: f64 = 1.5;
 /// Who succeeds less often than this part of how often the best does is passed over.
 const GOOD: f64 = 0.85;
 /// One pick in so many goes to those that are passed over, who may have got better.
-const EXPLORE: u64 = 64;
+const EXPLORE: u64 = 128;
 
 /// What is known of a candidate.
 #[derive(Clone, Copy, Debug, Default)]
@@ -114,7 +115,7 @@ impl fmt::Display for Choice {
 
 /// Picks one of `candidates`; `random` decides which two are compared.
 ///
-/// Who is set aside, or did clearly worse than the best, is left out, but for one pick in 64; if
+/// Who is set aside, or did clearly worse than the best, is left out, but for one pick in 128; if
 /// nobody is left, all those are compared. Power of two choices: Mitzenmacher, 2001.
 pub(crate) fn pick(candidates: &[Standing], random: u64) -> Option<Picked> {
     let available = |standing: &&Standing| standing.is_available();
@@ -130,7 +131,7 @@ pub(crate) fn pick(candidates: &[Standing], random: u64) -> Option<Picked> {
     let worse = indices(&|c| c.is_available() && c.success < least && c.in_flight == 0);
     let latency = median(candidates);
     // The high bits choose whether, the others among whom.
-    if !worse.is_empty() && (random >> 58).is_multiple_of(EXPLORE) {
+    if !worse.is_empty() && (random >> 57).is_multiple_of(EXPLORE) {
         return compare(candidates, &worse, random, latency).map(|picked| Picked {
             reason: Reason::Explored,
             ..picked

@@ -4,19 +4,21 @@ use std::{fs, io::Read};
 
 use bytes::Bytes;
 use futures::StreamExt;
-use o_core::{Body, BodyStream, CallError, OutgoingCall, Reply};
+use o_core::{Body, BodyStream, CallError, CallTerms, Caller as _, OutgoingCall, Reply};
+use o_node::{AnyAttempt, AttemptOutcome};
+use serde_json::json;
 
 use super::{
     Context,
     answer::{as_json, check_target},
 };
 use crate::{
-    cli::CallArgs,
+    cli::{CallArgs, Callee},
     deadline::Deadline,
     exit::Failure,
     json_text,
-    network::{Client, Errand, with_client},
-    output::Output,
+    network::{Errand, with_client},
+    output::{Output, one_line},
     settings::Settings,
 };
 
@@ -25,15 +27,20 @@ const MAX_TRACE_PARENT: usize = 128;
 
 /// Calls a method and writes what it answers.
 pub(super) async fn run(args: CallArgs, context: Context<'_>) -> Result<(), Failure> {
+    let wanted = args.wanted()?;
     let settings = context.client_settings(&args.network)?;
     let body = context
         .interrupt
-        .during(parameters(&args, &settings))
+        .during(parameters(&args, wanted.params.as_deref(), &settings))
         .await?;
     // The time begins here: who writes the parameters may take as long as it takes.
     let deadline = match args.timeout {
         Some(timeout) => Deadline::of_command(timeout),
         None => Deadline::of_first_answer(settings.call_timeout.value),
+    };
+    let address = match &wanted.callee {
+        Callee::Address(address) => Some(address),
+        Callee::Capability(_) => None,
     };
     with_client(
         &settings,
@@ -41,33 +48,105 @@ pub(super) async fn run(args: CallArgs, context: Context<'_>) -> Result<(), Fail
         Errand {
             interrupt: &context.interrupt,
             deadline,
-            target: Some(&args.address),
+            target: address,
         },
         async |client| {
-            check_target(&args.address, client)?;
-            let call = outgoing(&args, body, deadline);
             let answers = Answers {
                 deadline,
                 left: args.limit.unwrap_or(u64::MAX),
                 raw: args.raw,
                 output: context.output,
             };
-            answers.write(client, call).await
+            let terms = terms(&args, deadline);
+            match &wanted.callee {
+                Callee::Address(address) => {
+                    check_target(address, client)?;
+                    // Whoever takes a stream can take one value: so it works for both kinds of methods.
+                    let mut call =
+                        OutgoingCall::server_streaming(address.clone(), &*wanted.method, body);
+                    call.terms = terms;
+                    let caller = client.caller();
+                    let reply = async { Ok(caller.call(call).await?) };
+                    answers.write(reply).await
+                }
+                Callee::Capability(capability) => {
+                    let any = client.node().any(capability.clone());
+                    let mut any = any.method(&*wanted.method).terms(terms);
+                    if args.idempotent {
+                        any = any.idempotent();
+                    }
+                    if let Some(after) = args.hedge {
+                        any = any.hedge(after);
+                    }
+                    let reply = async {
+                        let answer = any.traced_stream(body).await;
+                        if args.explain {
+                            explain(&answer.trace, context.output);
+                        }
+                        Ok(answer.reply?)
+                    };
+                    answers.write(reply).await
+                }
+            }
         },
     )
     .await
 }
 
-fn outgoing(args: &CallArgs, body: Body, deadline: Deadline) -> OutgoingCall {
-    let (target, method) = (args.address.clone(), args.method.as_str());
-    // Whoever takes a stream can take one value: so it works for both kinds of methods.
-    let mut call = OutgoingCall::server_streaming(target, method, body);
-    call.terms.deadline = args.timeout.map(|_| deadline.at());
-    call.terms.trace_parent = std::env::var("TRACEPARENT")
-        .ok()
-        .filter(|text| (1..=MAX_TRACE_PARENT).contains(&text.len()))
-        .map(Into::into);
-    call
+fn terms(args: &CallArgs, deadline: Deadline) -> CallTerms {
+    CallTerms {
+        // A stream may go on for ever, and finding somebody may not.
+        deadline: args.timeout.map(|_| deadline.at()),
+        trace_parent: std::env::var("TRACEPARENT")
+            .ok()
+            .filter(|text| (1..=MAX_TRACE_PARENT).contains(&text.len()))
+            .map(Into::into),
+        ..CallTerms::default()
+    }
+}
+
+/// Says which providers were called and why.
+fn explain(trace: &[AnyAttempt], output: &Output) {
+    let millis = |attempt: &AnyAttempt| attempt.took.as_secs_f64() * 1e3;
+    if output.is_json() {
+        let rows = trace.iter().map(|attempt| {
+            let (why, failed) = (
+                &attempt.why,
+                match &attempt.outcome {
+                    AttemptOutcome::Failed(error) => Some(error.to_string()),
+                    _ => None,
+                },
+            );
+            let outcome = match &attempt.outcome {
+                AttemptOutcome::Answered => "answered",
+                AttemptOutcome::Failed(error) => error.code().name(),
+                _ => "given_up",
+            };
+            json!({
+                "peer": attempt.peer.to_string(), "address": attempt.address,
+                "why": why.reason.to_string(), "candidates": why.candidates,
+                "cost_ms": why.score * 1e3,
+                "rival": why.rival.map(|(peer, cost)| {
+                    json!({ "peer": peer.to_string(), "cost_ms": cost * 1e3 })
+                }),
+                "hedge": attempt.hedge, "outcome": outcome, "message": failed,
+                "took_ms": millis(attempt),
+            })
+        });
+        let rows: Vec<_> = rows.collect();
+        return output.aside(json!({ "trace": rows }));
+    }
+    for (attempt, number) in trace.iter().zip(1..) {
+        let beside = if attempt.hedge { " (beside it)" } else { "" };
+        output.aside(format_args!(
+            "{number}. {} on {}{beside}: {}; {} after {:.1} ms",
+            attempt.address,
+            attempt.peer.short(),
+            attempt.why,
+            one_line(&attempt.outcome.to_string()),
+            millis(attempt),
+        ));
+    }
 }
 
 /// Writes the answers of one call.
@@ -81,10 +160,12 @@ struct Answers<'a> {
 }
 
 impl Answers<'_> {
-    async fn write(mut self, client: &Client, call: OutgoingCall) -> Result<(), Failure> {
-        let caller = client.caller();
+    async fn write(
+        mut self,
+        reply: impl Future<Output = Result<Reply, Failure>>,
+    ) -> Result<(), Failure> {
         let beginning = async {
-            match caller.call(call).await? {
+            match reply.await? {
                 Reply::One(body) => Ok::<_, Failure>((Some(body), None)),
                 Reply::Stream(mut bodies) => {
                     let first = bodies.next().await.transpose()?;
@@ -121,9 +202,13 @@ impl Answers<'_> {
 }
 
 /// The body that the command line gives: a value in JSON, or bytes.
-async fn parameters(args: &CallArgs, settings: &Settings) -> Result<Body, Failure> {
+async fn parameters(
+    args: &CallArgs,
+    params: Option<&str>,
+    settings: &Settings,
+) -> Result<Body, Failure> {
     let limit = settings.node.session.max_body;
-    let given: Bytes = match args.params.as_deref() {
+    let given: Bytes = match params {
         None if args.raw => Bytes::new(),
         None => Bytes::from_static(b"null"),
         Some("-") => read_input(limit).await?,

@@ -3,7 +3,7 @@
 mod events;
 mod gate;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use futures::StreamExt;
 use o_address::{Address, TransportAddr};
@@ -15,6 +15,7 @@ use self::events::Connections;
 use super::Context;
 use crate::{
     cli::{MethodArg, ServeArgs},
+    control::{Control, Facts},
     echo,
     exec::{Children, CommandAgent, Program},
     exit::{Exit, Failure},
@@ -122,6 +123,9 @@ fn builder(
             Vec::new()
         });
     }
+    if config.reputation.file.is_none() {
+        config.reputation.file = paths::reputation_file(&identity.keypair().peer_id());
+    }
     config.hierarchy = gate::place(args, settings)?;
     let is_child = config.hierarchy.parent.is_some();
     let builder = Node::builder(identity.keypair().clone(), settings.preset.value)
@@ -166,12 +170,26 @@ impl Server<'_> {
         interrupt: &Interrupt,
     ) -> Result<(), Failure> {
         self.register();
+        let control = self.control().await;
         let listen = self.node.listen_addresses();
         let ready = self.ready(&listen);
         let served = match self.written(ready) {
-            Ok(()) => self.watch(listen, &mut events, interrupt).await,
+            Ok(()) => {
+                let (node, facts) = (self.node.clone(), self.facts());
+                let answering = async {
+                    match &control {
+                        Some(control) => control.serve(&node, &facts).await,
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    served = self.watch(listen, &mut events, interrupt) => served,
+                    () = answering => Ok(()),
+                }
+            }
             failed => failed,
         };
+        drop(control);
         let hurry = {
             let stopping = async {
                 if let Err(error) = self.node.stop().await {
@@ -224,6 +242,25 @@ impl Server<'_> {
             {
                 self.event(|| line)?;
             }
+        }
+    }
+
+    /// Lets the other programs of this user ask the node. Serving goes on where that fails.
+    async fn control(&self) -> Option<Control> {
+        match Control::open(&self.node.peer_id()).await {
+            Ok(control) => Some(control),
+            Err(error) => {
+                tracing::warn!(%error, "there is no control socket: `o peers` cannot ask this node");
+                None
+            }
+        }
+    }
+
+    fn facts(&self) -> Facts {
+        Facts {
+            address: self.args.address.clone(),
+            network: self.settings.network.value.clone(),
+            since: Instant::now(),
         }
     }
 

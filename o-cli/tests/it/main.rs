@@ -1,6 +1,7 @@
 //! The program as its users have it: real processes, real sockets on 127.0.0.1.
 
 mod access;
+mod any;
 mod bench;
 mod config;
 mod demo;

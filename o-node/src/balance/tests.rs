@@ -45,6 +45,8 @@ fn who_is_quicker_or_less_busy_wins_and_unknown_ones_are_tried() {
         ..standing(10)
     };
     assert_eq!(shares(&[busy, standing(20)]), [0, 1000]);
+    let few = [standing(1), standing(5)];
+    assert!(shares(&few).iter().all(|share| *share > 400));
     let unknown = Standing {
         latency: None,
         ..standing(0)
