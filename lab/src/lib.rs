@@ -1,6 +1,8 @@
 //! Experiments with many nodes: what the programs `soak`, `scenario` and `netlab` share.
 
+mod bare;
 mod figures;
+mod fit;
 pub mod netlab;
 mod network;
 mod plot;

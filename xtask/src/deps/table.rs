@@ -132,18 +132,4 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         krate: "o-lab",
         // Some experiments are with the table alone, and with peers that misbehave in it.
-        ours: &[
-            "o-address",
-            "o-core",
-            "o-discovery",
-            "o-node",
-            "o-transport",
-        ],
-        ..EMPTY
-    },
-    Rule {
-        krate: "xtask",
-        never: &[LIBP2P, TOKIO],
-        ..EMPTY
-    },
-];
+        ours: &["o-address", "o-core", "o-discovery", "o-node", "o-protocol", "o-transport"],
