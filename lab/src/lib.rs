@@ -1,6 +1,9 @@
 //! Experiments with many nodes: what the programs `soak`, `scenario` and `netlab` share.
 
+mod bare;
 mod figures;
+mod fit;
+mod members;
 pub mod netlab;
 mod network;
 mod plot;
@@ -10,6 +13,7 @@ pub mod soak;
 
 pub use crate::{
     figures::{percentile, resident_bytes, say, warn},
+    members::be_member,
     plot::{Plot, Series},
     rng::Rng,
 };

@@ -3,6 +3,10 @@
 mod discovery;
 mod failover;
 mod gone;
+mod leader;
+mod swarm;
+mod sybil;
+mod table;
 
 use std::{
     path::{Path, PathBuf},
@@ -19,7 +23,7 @@ use crate::{
 };
 
 /// The experiments: name and what it measures.
-pub const ALL: [(&str, &str); 3] = [
+pub const ALL: [(&str, &str); 7] = [
     (
         "discovery",
         "how long until a new agent is found by name and by capability, by the number of nodes",
@@ -32,12 +36,28 @@ pub const ALL: [(&str, &str); 3] = [
         "failover",
         "calls lost and time to recovery when one of two providers ends under load",
     ),
+    (
+        "swarm",
+        "how soon a new agent is known to all and a killed one to none, in processes of their own",
+    ),
+    (
+        "leader",
+        "calls while the leader of a tree is gone, and how soon all is as before when it is back",
+    ),
+    (
+        "table",
+        "the DHT alone: round trips, success at rest and under churn, memory and messages, by the number of nodes",
+    ),
+    (
+        "sybil",
+        "whether a provider is found when 0 to 60 Sybils surround its capability among 50 honest nodes",
+    ),
 ];
 
 /// How large an experiment is.
 #[derive(Clone, Debug)]
 pub struct Size {
-    /// The numbers of nodes.
+    /// The numbers of nodes; none stands for those that suit the experiment.
     pub nodes: Vec<usize>,
     /// How often each measurement is made.
     pub rounds: usize,
@@ -46,8 +66,25 @@ pub struct Size {
 impl Default for Size {
     fn default() -> Self {
         Self {
-            nodes: vec![4, 8, 16, 32, 64],
+            nodes: Vec::new(),
             rounds: 10,
+        }
+    }
+}
+
+impl Size {
+    /// With the numbers of nodes that suit an experiment, if none were said.
+    fn suited_to(&self, name: &str) -> Self {
+        let nodes: &[usize] = match name {
+            _ if !self.nodes.is_empty() => &self.nodes,
+            "table" => &[50, 100, 200],
+            "sybil" => &[50],
+            "swarm" | "leader" => &[10, 25, 50],
+            _ => &[4, 8, 16, 32, 64],
+        };
+        Self {
+            nodes: nodes.to_vec(),
+            rounds: self.rounds,
         }
     }
 }
@@ -66,10 +103,15 @@ struct Outcome {
 /// # Cancel safety
 /// Dropping the future drops the nodes.
 pub async fn run(name: &str, size: &Size, directory: &Path) -> anyhow::Result<[PathBuf; 2]> {
+    let size = &size.suited_to(name);
     let outcome = match name {
         "discovery" => discovery::run(size).await?,
         "gone" => gone::run(size).await?,
         "failover" => failover::run(size).await?,
+        "swarm" => swarm::run(size).await?,
+        "leader" => leader::run(size).await?,
+        "table" => table::run(size).await?,
+        "sybil" => sybil::run(size).await?,
         _ => bail!("there is no experiment `{name}`; without a name they are listed"),
     };
     std::fs::create_dir_all(directory).context("the directory for the figures")?;

@@ -137,6 +137,7 @@ pub(super) const RULES: &[Rule] = &[
             "o-core",
             "o-discovery",
             "o-node",
+            "o-protocol",
             "o-transport",
         ],
         ..EMPTY
