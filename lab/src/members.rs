@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use futures::StreamExt as _;
 use o_address::{Address, PeerId, TransportAddr};
-use o_core::{Attributes, CallError, Query};
+use o_core::{Access, Attributes, CallError, Query};
 use o_node::{CallerExt as _, Hosting, Keypair, Methods, Node, Preset};
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -112,7 +112,18 @@ impl Member {
         params: &(impl Serialize + Sync),
     ) -> Result<T, CallError> {
         let target = self.name.pinned(self.peer);
-        by.call_typed(&target, method, params).await
+        match by.call_typed(&target, method, params).await {
+            // Nobody called for so long that the connection was closed, and the observer knows no other way.
+            Err(CallError::NotFound { .. } | CallError::Unreachable { .. }) => {
+                let unreachable = |error: o_core::DialError| CallError::Unreachable {
+                    address: target.clone(),
+                    reason: error.to_string(),
+                };
+                by.connect(&self.address).await.map_err(unreachable)?;
+                by.call_typed(&target, method, params).await
+            }
+            answered => answered,
+        }
     }
 }
 
@@ -165,6 +176,8 @@ async fn start(plan: &Plan) -> anyhow::Result<Node> {
     let builder = builder.configure(move |config| {
         config.bootstrap = plan.bootstrap;
         config.hierarchy.parent = plan.parent;
+        // As with `o serve --gate open`: by default siblings call each other by way of their parent only.
+        config.hierarchy.policy.access = Some(Access::Everybody);
         if let Some(listen) = plan.listen {
             config.listen = vec![listen];
         }

@@ -37,6 +37,14 @@ pub(crate) fn reputation_file(peer: &PeerId) -> Option<PathBuf> {
     data.map(|data| data.join(format!("o/reputation/{peer}.cbor")))
 }
 
+/// Where a node that is served keeps its registry: `$XDG_DATA_HOME/o/registry/<peer>.redb`, if there is a
+/// home directory.
+#[cfg(feature = "store")]
+pub(crate) fn registry_file(peer: &PeerId) -> Option<PathBuf> {
+    let data = home_directory("XDG_DATA_HOME", ".local/share");
+    data.map(|data| data.join(format!("o/registry/{peer}.redb")))
+}
+
 fn key_file_in(data: &Path, address: &Address) -> PathBuf {
     let mut path = data.join("o/keys");
     let mut segments = address.segments();

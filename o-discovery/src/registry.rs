@@ -6,12 +6,14 @@
 //! lost by way of which it came.
 
 mod client;
+#[cfg(feature = "store")]
+mod store;
 #[cfg(test)]
 mod tests;
 mod wire;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt,
     future::ready,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -28,6 +30,8 @@ use o_protocol::{Blob, Methods, RecordError, verify_record, verify_tombstone};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+#[cfg(feature = "store")]
+pub use self::store::{Store, StoreError, Stored};
 pub use self::{
     client::{Registries, RegistryDiscovery, announce_at, search_at, tell},
     wire::{Announced, Entry, Lost, SearchRequest},
@@ -51,6 +55,13 @@ pub struct RegistryConfig {
     pub max_bad: u32,
     /// Most answers to one search. Default 1024.
     pub max_found: usize,
+    /// Where it is kept over restarts; nowhere by default.
+    #[cfg(feature = "store")]
+    pub file: Option<std::path::PathBuf>,
+    /// How long after a start those that were restored have to be announced anew. Default 30 s.
+    #[cfg(feature = "store")]
+    #[serde(with = "humantime_serde")]
+    pub grace: std::time::Duration,
 }
 
 impl Default for RegistryConfig {
@@ -60,6 +71,10 @@ impl Default for RegistryConfig {
             max_per_second: 200,
             max_bad: 100,
             max_found: 1024,
+            #[cfg(feature = "store")]
+            file: None,
+            #[cfg(feature = "store")]
+            grace: std::time::Duration::from_secs(30),
         }
     }
 }
@@ -91,6 +106,8 @@ struct State {
     index: Index,
     /// By way of which peer each peer's records came last.
     via: HashMap<PeerId, PeerId>,
+    /// Peers of which nothing but what was stored is known.
+    restored: HashSet<PeerId>,
     throttle: Throttle,
 }
 
@@ -113,6 +130,7 @@ impl Registry {
         let state = State {
             index: Index::new(network.clone(), config.index.clone()),
             via: HashMap::new(),
+            restored: HashSet::new(),
             throttle: Throttle::new(config.max_per_second, config.max_bad),
         };
         Self {
@@ -172,6 +190,7 @@ impl Registry {
             .index
             .insert(record, Source::Registry, SystemTime::now())?;
         state.via.insert(record.record().peer, via);
+        state.restored.remove(&record.record().peer);
         drop(state);
         if inserted != Insertion::Same {
             self.changed();
@@ -189,6 +208,45 @@ impl Registry {
             self.changed();
         }
         Ok(withdrawn)
+    }
+
+    /// Takes a record that was here before.
+    #[cfg(feature = "store")]
+    fn restore_record(&self, envelope: bytes::Bytes) -> bool {
+        let (verifier, network) = (&*self.shared.verifier, &self.shared.network);
+        let verified = verify_record(envelope, verifier, SystemTime::now(), network);
+        let peer = verified.as_ref().map(|record| record.record().peer);
+        let taken = match &verified {
+            // By way of whom it came is not known any more.
+            Ok(record) => self.insert(record, record.record().peer).is_ok(),
+            Err(_) => false,
+        };
+        if let (true, Ok(peer)) = (taken, peer) {
+            self.lock().restored.insert(peer);
+        }
+        taken
+    }
+
+    #[cfg(feature = "store")]
+    fn restore_tombstone(&self, envelope: bytes::Bytes) -> bool {
+        let (verifier, network) = (&*self.shared.verifier, &self.shared.network);
+        let verified = verify_tombstone(envelope, verifier, SystemTime::now(), network);
+        verified.is_ok_and(|tombstone| self.withdraw(&tombstone).is_ok())
+    }
+
+    /// Forgets those of whom nobody has told anew since they were restored; who they were.
+    pub fn forget_unrenewed(&self) -> Vec<PeerId> {
+        let mut state = self.lock();
+        let gone: Vec<_> = state.restored.drain().collect();
+        for peer in &gone {
+            state.via.remove(peer);
+            state.index.forget_peer(peer);
+        }
+        drop(state);
+        if !gone.is_empty() {
+            self.changed();
+        }
+        gone
     }
 
     /// A peer is there: the ages of its records count from now.

@@ -4,6 +4,8 @@ mod forward;
 mod gate;
 mod keep;
 mod member;
+#[cfg(feature = "store")]
+mod persist;
 mod serve;
 mod state;
 mod upstream;
@@ -25,6 +27,8 @@ use o_protocol::{RootOfTrust, decode_body, encode_body, verify_record_chain};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::watch;
 
+#[cfg(feature = "store")]
+pub(crate) use self::persist::{keep as keep_registry, restore as restore_registry};
 use self::state::Family;
 pub use self::wire::{Ancestor, Place, TreeNode};
 pub(crate) use self::{

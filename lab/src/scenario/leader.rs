@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use futures::{StreamExt as _, future::join_all, stream};
 use o_address::Address;
-use o_discovery::registry::{Registry, SearchRequest};
+use o_discovery::registry::{Entry, Registry, SearchRequest};
 use o_node::{CallerExt as _, Node};
 use o_protocol::Call;
 use serde_json::json;
@@ -194,7 +194,7 @@ async fn found(asking: &Node, leader: &Member, name: &Address) -> anyhow::Result
     while begun.elapsed() < PATIENCE {
         let mut request = SearchRequest::default();
         request.name = Some(name.to_string());
-        let search = asking.stream_typed::<serde_json::Value>(&at, "search", &request);
+        let search = asking.stream_typed::<Entry>(&at, "search", &request);
         if let Ok(mut found) = search.await
             && found.next().await.is_some_and(|found| found.is_ok())
         {

@@ -5,7 +5,7 @@ use std::{fs, io::Read};
 use bytes::Bytes;
 use futures::StreamExt;
 use o_core::{Body, BodyStream, CallError, CallTerms, Caller as _, OutgoingCall, Reply};
-use o_node::{AnyAttempt, AttemptOutcome};
+use o_node::{AnyAttempt, AnyCall, AttemptOutcome};
 use serde_json::json;
 
 use super::{
@@ -71,13 +71,7 @@ pub(super) async fn run(args: CallArgs, context: Context<'_>) -> Result<(), Fail
                 }
                 Callee::Capability(capability) => {
                     let any = client.node().any(capability.clone());
-                    let mut any = any.method(&*wanted.method).terms(terms);
-                    if args.idempotent {
-                        any = any.idempotent();
-                    }
-                    if let Some(after) = args.hedge {
-                        any = any.hedge(after);
-                    }
+                    let any = as_wanted(any.method(&*wanted.method).terms(terms), &args);
                     let reply = async {
                         let answer = any.traced_stream(body).await;
                         if args.explain {
@@ -91,6 +85,17 @@ pub(super) async fn run(args: CallArgs, context: Context<'_>) -> Result<(), Fail
         },
     )
     .await
+}
+
+/// With what the flags say about other providers.
+fn as_wanted(mut any: AnyCall, args: &CallArgs) -> AnyCall {
+    if args.idempotent {
+        any = any.idempotent();
+    }
+    if let Some(after) = args.hedge {
+        any = any.hedge(after);
+    }
+    any
 }
 
 fn terms(args: &CallArgs, deadline: Deadline) -> CallTerms {

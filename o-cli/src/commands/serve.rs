@@ -126,6 +126,10 @@ fn builder(
     if config.reputation.file.is_none() {
         config.reputation.file = paths::reputation_file(&identity.keypair().peer_id());
     }
+    #[cfg(feature = "store")]
+    if config.registry.file.is_none() {
+        config.registry.file = paths::registry_file(&identity.keypair().peer_id());
+    }
     config.hierarchy = gate::place(args, settings)?;
     let is_child = config.hierarchy.parent.is_some();
     let builder = Node::builder(identity.keypair().clone(), settings.preset.value)

@@ -109,7 +109,7 @@ mod tests {
     fn the_node_that_is_meant_is_chosen_and_none_is_guessed() {
         let [a, b, other] = [node("o://a", "1"), node("o://b", "2"), node("o://b", "3")];
         let exit = |nodes: &[RunningNode], which| choose(nodes, which).unwrap_err().exit;
-        assert_eq!(choose(&[a.clone()], None).unwrap(), &a);
+        assert_eq!(choose(std::slice::from_ref(&a), None).unwrap(), &a);
         let nodes = [a.clone(), b.clone(), other];
         assert_eq!(choose(&nodes, Some("o://a")).unwrap(), &a);
         let id = b.peer_id.to_string();

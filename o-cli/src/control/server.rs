@@ -190,6 +190,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::unwrap_used, reason = "part of a test")]
     async fn ask(path: &Path, request: &[u8]) -> String {
         let mut stream = socket::connect(path).await.unwrap();
         stream.write_all(request).await.unwrap();

@@ -10,6 +10,7 @@ mod help;
 mod identity;
 mod networks;
 mod programs;
+mod registry;
 mod serving;
 mod support;
 mod times;

@@ -289,3 +289,29 @@ async fn it_conforms_as_a_source() {
         .await
         .unwrap();
 }
+
+#[cfg(feature = "store")]
+#[tokio::test]
+async fn what_is_restored_stays_only_if_it_is_announced_anew() {
+    let old = registry();
+    for (name, by) in [("o://a", 1), ("o://b", 2), ("o://forbidden", 3)] {
+        let _ = old.insert(&signed(name, by, 1), peer(by));
+    }
+    let (records, _) = old.contents();
+    let held = records.iter().map(|held| held.envelope().clone());
+    let stored = Stored {
+        records: held.chain([b"rubbish".as_slice().into()]).collect(),
+        ..Stored::default()
+    };
+    let new = registry();
+    assert_eq!(new.restore(stored), 2);
+    assert_eq!(new.len(), 2);
+    // The same as before is enough, told by somebody by way of whom it comes now.
+    let agent = new.agent(alone());
+    let again = Blob(records[0].envelope().clone());
+    assert!(ask(&agent, 9, "announce", &again).await.is_ok());
+    assert_eq!(new.forget_unrenewed(), [peer(2)]);
+    assert_eq!(new.len(), 1);
+    assert!(new.forget_unrenewed().is_empty());
+    assert_eq!(new.lost(&peer(9)), [peer(1)]);
+}

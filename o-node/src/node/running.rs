@@ -225,9 +225,17 @@ impl Running {
                 until_leaving.run_until_cancelled_owned(announcing).await;
             });
         }
+        #[cfg(feature = "store")]
+        self.keep_registry(config).await;
         self.join_hierarchy(config);
         #[cfg(feature = "gossip")]
         self.join_gossip();
+        self.stay_with_bootstrap(config);
+        Ok(())
+    }
+
+    /// Keeps connections to the bootstrap peers.
+    fn stay_with_bootstrap(&self, config: &NodeConfig) {
         for address in &config.bootstrap {
             if let Some(peer) = address.peer_id() {
                 let (pool, address) = (self.pool.clone(), address.clone());
@@ -236,7 +244,22 @@ impl Running {
                     .spawn("bootstrap", stay_connected(pool, peer, address, pause));
             }
         }
-        Ok(())
+    }
+
+    /// Takes in what the registry held before, and keeps it on the disk from now on, where that is wanted.
+    #[cfg(feature = "store")]
+    async fn keep_registry(&self, config: &NodeConfig) {
+        let registry = self
+            .hierarchy
+            .as_ref()
+            .map(|hierarchy| hierarchy.registry());
+        if let Some(registry) = registry
+            && let Some(store) = hierarchy::restore_registry(registry, &config.registry).await
+        {
+            let (grace, leaving) = (config.registry.grace, self.leaving.clone());
+            let keeping = hierarchy::keep_registry(registry.clone(), store, grace, leaving);
+            self.tasks.spawn("registry file", keeping);
+        }
     }
 
     /// Looks after the children, and joins the parent where there is one.
