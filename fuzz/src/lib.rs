@@ -11,6 +11,7 @@
 
 pub mod address;
 pub mod cbor;
+pub mod delegation;
 pub mod describe;
 pub mod frame;
 pub mod gossip;

@@ -1,6 +1,6 @@
 //! The list of targets.
 
-use crate::{address, cbor, describe, frame, gossip, header, record, session};
+use crate::{address, cbor, delegation, describe, frame, gossip, header, record, session};
 
 /// A name and an input to begin with.
 pub type Seed = (String, Vec<u8>);
@@ -48,6 +48,12 @@ pub const TARGETS: &[Target] = &[
         name: "record",
         run: record::run,
         seeds: record::seeds,
+        mutations: 15_000,
+    },
+    Target {
+        name: "delegation",
+        run: delegation::run,
+        seeds: delegation::seeds,
         mutations: 15_000,
     },
     Target {

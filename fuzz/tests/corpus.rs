@@ -149,7 +149,7 @@ macro_rules! targets {
     };
 }
 
-targets!(address frame header cbor record describe gossip session);
+targets!(address frame header cbor record delegation describe gossip session);
 
 #[test]
 fn every_target_is_tested_has_a_corpus_and_a_program() {
