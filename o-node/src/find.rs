@@ -141,7 +141,7 @@ impl Finder {
         let news = asked.clone();
         let mut shown = HashSet::new();
         let (finder, at_once) = (self.clone(), self.at_once.max(1));
-        let wanted = query.clone();
+        let (wanted, sought) = (query.clone(), query.clone());
         let is_signed = move |hint: &Provider| signed && vouched(hint, &wanted);
         let is_enough = is_signed.clone();
         let local = self.builtin.peer;
@@ -154,7 +154,7 @@ impl Finder {
                 // A peer is asked again only when a source brings an address that was not tried.
                 let fresh = hint.as_ref().map_or(true, |hint| {
                     // One peer may have several records that match.
-                    news.is_news(hint) || is_signed(hint)
+                    news.is_news(hint, &sought) || is_signed(hint)
                 });
                 std::future::ready(fresh.then_some(hint))
             })
@@ -327,15 +327,20 @@ struct Told {
     addresses: Vec<TransportAddr>,
     /// Who named it, each once.
     sources: Vec<Source>,
+    /// Whether somebody had its record.
+    vouched: bool,
 }
 
 impl Asked {
     /// Whether a hint is about a peer that was not asked yet, or brings an address that was not
-    /// tried. Who it comes from is remembered in any case.
-    fn is_news(&self, hint: &Provider) -> bool {
+    /// tried, or the first record that matches: who refuses us is believed with one. Who it comes from is
+    /// remembered in any case.
+    fn is_news(&self, hint: &Provider, query: &Query) -> bool {
         let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = !peers.contains_key(&hint.peer);
         let told = peers.entry(hint.peer).or_default();
+        let proof = !told.vouched && vouched(hint, query);
+        told.vouched |= proof;
         for source in &hint.sources {
             if !told.sources.contains(source) {
                 told.sources.push(*source);
@@ -348,7 +353,7 @@ impl Asked {
             }
         }
         told.addresses.truncate(Record::MAX_ADDRESSES);
-        fresh || told.addresses.len() > before
+        fresh || proof || told.addresses.len() > before
     }
 
     /// Adds to each confirmed provider everybody who named it, also those who do so shortly after.
@@ -472,6 +477,10 @@ mod tests {
         )
     }
 
+    fn query() -> Query {
+        Query::Capability("text/summarize".parse().unwrap())
+    }
+
     #[test]
     fn only_a_new_peer_or_address_is_asked() {
         let asked = Asked::default();
@@ -482,19 +491,19 @@ mod tests {
             (Source::Mdns, 2),
             (Source::Dht, 2),
         ]
-        .map(|(source, port)| asked.is_news(&hint(source, port)));
+        .map(|(source, port)| asked.is_news(&hint(source, port), &query()));
         assert_eq!(news, [true, false, false, true, false]);
     }
 
     #[tokio::test]
     async fn everybody_who_names_a_peer_in_time_is_told() {
         let asked = Asked::default();
-        assert!(asked.is_news(&hint(Source::Bootstrap, 1)));
+        assert!(asked.is_news(&hint(Source::Bootstrap, 1), &query()));
         let mut findings = vec![Ok(Ok(hint(Source::Bootstrap, 1)))];
         // While the confirmation waits, another source names the same peer and the search ends.
         let settling = asked.attribute(&mut findings, Duration::from_secs(60));
         let telling = async {
-            assert!(!asked.is_news(&hint(Source::Dht, 1)));
+            assert!(!asked.is_news(&hint(Source::Dht, 1), &query()));
             asked.ended.cancel();
         };
         futures::join!(settling, telling);

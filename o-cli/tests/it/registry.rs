@@ -14,7 +14,10 @@ async fn entries(user: &User, leader: &Server) -> u64 {
     let at = format!("o://network/registry#{}", leader.peer_id());
     let peer = leader.at("/tcp/");
     let call = ["call", &at, "status", "--peer", peer, "--json"];
-    user.run(&call).await.json()["entries"].as_u64().unwrap()
+    let status = user.run(&call).await.json();
+    status["entries"]
+        .as_u64()
+        .unwrap_or_else(|| panic!("{status}"))
 }
 
 /// Waits until it holds so many; how long that took.

@@ -178,7 +178,7 @@ impl NodeConfig {
             ("connect_patience", self.balance.connect_patience),
         ];
         let times = times.into_iter().chain(self.table_times());
-        let times = times.chain(self.gossip_times());
+        let times = times.chain(self.gossip_times()).chain(self.store_times());
         let mut times = times.chain(self.neighbor_times());
         match times.find(|(_, time)| *time > MAX_TIME) {
             Some((field, time)) => {
@@ -204,6 +204,16 @@ impl NodeConfig {
 
     #[cfg(not(feature = "kad"))]
     fn table_times(&self) -> [(&'static str, Duration); 0] {
+        []
+    }
+
+    #[cfg(feature = "store")]
+    fn store_times(&self) -> [(&'static str, Duration); 1] {
+        [("grace", self.registry.grace)]
+    }
+
+    #[cfg(not(feature = "store"))]
+    fn store_times(&self) -> [(&'static str, Duration); 0] {
         []
     }
 

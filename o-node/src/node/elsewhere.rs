@@ -85,7 +85,11 @@ impl Running {
 
     /// Makes a call by way of the tree: through the next node of the own one, or through whoever has a
     /// name above the target's, the nearest first. `None` where there is no such way.
-    async fn over_the_tree(&self, call: &mut OutgoingCall, until: Until) -> Option<Outcome> {
+    pub(super) async fn over_the_tree(
+        &self,
+        call: &mut OutgoingCall,
+        until: Until,
+    ) -> Option<Outcome> {
         // The caller's stream may have gone the first way.
         if call.shape.streams_in() && call.input.is_none() {
             return None;
@@ -164,7 +168,7 @@ fn is_elsewhere(error: &CallError) -> bool {
 }
 
 /// The same call once more; it has no stream of the caller's.
-fn copy(call: &OutgoingCall) -> OutgoingCall {
+pub(super) fn copy(call: &OutgoingCall) -> OutgoingCall {
     OutgoingCall {
         target: call.target.clone(),
         method: call.method.clone(),

@@ -409,3 +409,49 @@ async fn what_is_announced_below_is_found_from_the_top_until_it_is_gone() {
     assert!(found(&stranger, by_capability).await.is_empty());
     stop([stranger, sales, company]).await;
 }
+
+#[tokio::test]
+async fn who_takes_calls_from_its_family_only_is_found_and_called_by_capability_all_the_same() {
+    let company = start(node("o://company")).await;
+    let (capability, mut children) = (
+        "text/summarize".parse::<o_core::Capability>().unwrap(),
+        Vec::new(),
+    );
+    for name in ["o://company/a", "o://company/b"] {
+        let methods = Methods::new().unary("tell", async |_, ()| Ok::<_, CallError>(7));
+        let agent = Hosting::new(address(name), methods).capability(capability.clone());
+        let builder = quiet().host(agent).configure(|config| {
+            config.hierarchy.heartbeat = Duration::from_millis(100);
+        });
+        let child = start(below(builder, &at(&company))).await;
+        until("it has joined", || child.parent().is_some()).await;
+        children.push(child);
+    }
+    let client = start(crate::support::knowing(quiet().client(), &company)).await;
+    let query = || Query::Capability(capability.clone());
+    soon(async {
+        while crate::support::found(&client, query()).await.len() < 2 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    for child in &children {
+        let direct = Call::to(address("o://~").pinned(child.peer_id()), "describe");
+        let refused = soon(direct.send::<o_protocol::NodeDescription>(&client)).await;
+        assert!(
+            matches!(refused, Err(CallError::Refused { .. })),
+            "{refused:?}"
+        );
+    }
+    for _ in 0..4 {
+        let told = soon(
+            client
+                .any(capability.clone())
+                .method("tell")
+                .call_typed::<u64>(&()),
+        );
+        assert_eq!(told.await, Ok(7));
+    }
+    stop(children).await;
+    stop([client, company]).await;
+}

@@ -12,7 +12,7 @@ use crate::{
     balance::{Choice, Reason, Standing, pick},
     node::{
         calling::{Again, Until},
-        elsewhere::Sure,
+        elsewhere::{Sure, copy},
         running::Running,
     },
     providers::Instance,
@@ -291,7 +291,23 @@ struct Attempt {
 }
 
 impl Attempt {
-    async fn make(
+    /// Calls the provider, by way of the tree where it takes calls from its family only.
+    async fn make(self, call: OutgoingCall, flight: InFlight) -> Result<Reply, (CallError, Again)> {
+        let (running, until, alone) = (self.running.clone(), self.until, self.alone);
+        let mut again = copy(&call);
+        let failed = match self.make_directly(call, flight).await {
+            Err((error @ CallError::Refused { certain: true, .. }, again)) => (error, again),
+            // Where there are others, they are nearer.
+            Err((error @ CallError::Unreachable { .. }, again)) if alone => (error, again),
+            ended => return ended,
+        };
+        match running.over_the_tree(&mut again, until).await {
+            Some(Ok(reply)) => Ok(reply),
+            Some(Err(_)) | None => Err(failed),
+        }
+    }
+
+    async fn make_directly(
         self,
         mut call: OutgoingCall,
         flight: InFlight,
