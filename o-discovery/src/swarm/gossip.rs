@@ -55,7 +55,8 @@ pub struct GossipConfig {
     /// How often a node that announces something says that it is there, at most. Default 2 s.
     #[serde(with = "humantime_serde")]
     pub heartbeat: Duration,
-    /// How many nodes may say so in a second; where there are more, each says it less often. Default 20.
+    /// How many nodes may say so in a second; where there are more, each says it less often. Default 5: a
+    /// message costs a signature for each neighbor that passes it on.
     pub max_heartbeats_per_second: u32,
     /// How many times a node may miss to say so before it is forgotten. Default 3.
     pub missed_beats: u32,
@@ -89,7 +90,7 @@ impl Default for GossipConfig {
         Self {
             enabled: false,
             heartbeat: Duration::from_secs(2),
-            max_heartbeats_per_second: 20,
+            max_heartbeats_per_second: 5,
             missed_beats: 3,
             suspicion: Duration::from_millis(1500),
             neighbors: 4,

@@ -64,6 +64,11 @@ pub fn behaviour(keypair: &Keypair, network: &NetworkId) -> Result<Behaviour, St
             MessageId::new(&hash.finalize()[..20])
         })
         .flood_publish(true)
+        // Every copy of a message costs a signature: what a smaller mesh loses is pulled.
+        .mesh_n(4)
+        .mesh_n_low(3)
+        .mesh_n_high(8)
+        .mesh_outbound_min(1)
         .connection_handler_queue_len(QUEUE)
         .build()
         .map_err(|error| error.to_string())?;

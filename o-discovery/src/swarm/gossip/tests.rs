@@ -215,7 +215,7 @@ fn many_say_that_they_are_there_less_often() {
         let record = world.record(&format!("o://n{n}"), n, 1);
         world.hear(&record);
     }
-    assert_eq!(world.table.interval(), 101 * S / 20);
+    assert_eq!(world.table.interval(), 101 * S / 5);
     let candidates = world.table.candidates(3);
     assert_eq!(candidates.len(), 3);
     world.table.connected(candidates[0].0);
