@@ -179,12 +179,21 @@ impl Registry {
         self.len() == 0
     }
 
+    /// Whether a record may be announced here.
+    ///
+    /// # Errors
+    /// Why not, in words.
+    pub fn check(&self, record: &SignedRecord) -> Result<(), String> {
+        (self.shared.check)(record)
+    }
+
     /// Takes a record that `via` told, or this node itself.
     ///
     /// # Errors
     /// `BadRecord`, or `Busy` where there is no room.
     pub fn insert(&self, record: &SignedRecord, via: PeerId) -> Result<Insertion, DiscoveryError> {
-        (self.shared.check)(record).map_err(|reason| DiscoveryError::BadRecord { reason })?;
+        self.check(record)
+            .map_err(|reason| DiscoveryError::BadRecord { reason })?;
         let mut state = self.lock();
         let inserted = state
             .index

@@ -17,7 +17,7 @@ use o_pool::Pool;
 use o_protocol::{Blob, NodeDescription, decode_body, encode_body, verify_record};
 use tokio_util::sync::CancellationToken;
 
-use crate::{builtin::BuiltIn, dialer::NodeDialer, link::Link, peers::Peers};
+use crate::{builtin::BuiltIn, dialer::NodeDialer, hierarchy::Hierarchy, link::Link, peers::Peers};
 
 /// How long a confirmed provider waits for others to name it too.
 const SETTLE: Duration = Duration::from_millis(150);
@@ -31,6 +31,8 @@ pub(crate) struct Finder {
     /// What is hosted here.
     pub(crate) builtin: Arc<BuiltIn>,
     pub(crate) verifier: Arc<dyn Verifier>,
+    /// The node's place, which may want a chain for a name.
+    pub(crate) hierarchy: Option<Arc<Hierarchy>>,
     pub(crate) network: NetworkId,
     pub(crate) timeout: Duration,
     pub(crate) at_once: usize,
@@ -82,7 +84,7 @@ impl Finder {
         let own = self.builtin.find(&query);
         let here: HashSet<_> = own.iter().filter_map(named).collect();
         let (network, wanted) = (self.network.clone(), query.clone());
-        let now = SystemTime::now();
+        let (now, finder) = (SystemTime::now(), self.clone());
         let found = self.discovery.find(query).filter(move |found| {
             let good = found.as_ref().map_or(true, |provider| {
                 let record = provider.record.as_ref().map(SignedRecord::record);
@@ -93,6 +95,7 @@ impl Finder {
                 let current =
                     |record: &Record| record.network == network && !record.times.is_expired(now);
                 record.is_some_and(|record| current(record) && matches(record))
+                    && finder.is_certified(provider)
                     && named(provider).is_none_or(|named| !here.contains(&named))
             });
             std::future::ready(good)
@@ -142,7 +145,9 @@ impl Finder {
         let mut shown = HashSet::new();
         let (finder, at_once) = (self.clone(), self.at_once.max(1));
         let (wanted, sought) = (query.clone(), query.clone());
-        let is_signed = move |hint: &Provider| signed && vouched(hint, &wanted);
+        let certifier = self.clone();
+        let is_signed =
+            move |hint: &Provider| signed && vouched(hint, &wanted) && certifier.is_certified(hint);
         let is_enough = is_signed.clone();
         let local = self.builtin.peer;
         hints
@@ -239,30 +244,78 @@ impl Finder {
         };
         match answer {
             Ok(_) if node => vec![Ok(Ok(hint))],
-            Ok(records) => {
-                let matching = records
-                    .into_iter()
-                    .filter(|record| query.matches(record.record()).is_some());
-                let found: Vec<Finding> = matching
-                    .map(|record| Ok(Ok(confirm(&hint, record, query))))
-                    .collect();
-                if let Some(Ok(Ok(provider))) = found.first() {
-                    self.peers.meet(peer, &provider.addresses);
-                }
-                if found.is_empty() {
-                    let address = Address::node().pinned(peer);
-                    unconfirmed(CallError::NotFound { address })
-                } else {
-                    found
-                }
-            }
+            Ok(records) => match self.sort_out(&hint, records, query) {
+                Ok(found) => found,
+                Err(error) => unconfirmed(error),
+            },
             // It is there and tells us nothing. What it signed says that it matches, and a call may reach it
             // by way of those whom it takes calls from.
-            Err(CallError::Refused { certain: true, .. }) if vouched(&hint, query) => {
+            Err(CallError::Refused { certain: true, .. })
+                if vouched(&hint, query) && self.is_certified(&hint) =>
+            {
                 vec![Ok(Ok(hint))]
             }
             Err(error) => unconfirmed(error),
         }
+    }
+
+    /// What a peer's records make of the question.
+    ///
+    /// # Errors
+    /// `NotFound` where none matches; `Refused` where one does whose name the peer has not been given.
+    fn sort_out(
+        &self,
+        hint: &Provider,
+        records: Vec<SignedRecord>,
+        query: &Query,
+    ) -> Result<Vec<Finding>, CallError> {
+        let peer = hint.peer;
+        let matching = records
+            .into_iter()
+            .filter(|record| query.matches(record.record()).is_some());
+        let (mut found, mut denied) = (Vec::<Finding>::new(), None);
+        for record in matching {
+            match self.certified(&record) {
+                Ok(()) => found.push(Ok(Ok(confirm(hint, record, query)))),
+                Err(reason) => denied = Some((record.record().address.clone(), reason)),
+            }
+        }
+        if let Some(Ok(Ok(provider))) = found.first() {
+            self.peers.meet(peer, &provider.addresses);
+            return Ok(found);
+        }
+        Err(match denied {
+            Some((address, reason)) => CallError::Refused {
+                peer: Some(peer),
+                reason: format!(
+                    "{} says that it is {address}, and is {reason}",
+                    peer.short()
+                ),
+                certain: true,
+            },
+            None => CallError::NotFound {
+                address: Address::node().pinned(peer),
+            },
+        })
+    }
+
+    /// # Errors
+    /// The record is about a name that its peer has not been given, in words.
+    fn certified(&self, record: &SignedRecord) -> Result<(), String> {
+        let hierarchy = self.hierarchy.as_ref();
+        hierarchy.map_or(Ok(()), |hierarchy| hierarchy.certified(record))
+    }
+
+    /// Whether what a source has of a peer may be believed as far as its name goes.
+    fn is_certified(&self, hint: &Provider) -> bool {
+        let record = hint.record.as_ref();
+        record.is_none_or(|record| match self.certified(record) {
+            Ok(()) => true,
+            Err(reason) => {
+                tracing::debug!(peer = %hint.peer, name = %record.record().address, reason);
+                false
+            }
+        })
     }
 
     async fn link(&self, hint: &Provider) -> Result<Link, CallError> {

@@ -149,6 +149,27 @@ impl Hierarchy {
         self.family.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether this node believes a name only with the root's chain: a name below the root of its own
+    /// tree, once that root is known. Who is no child and not at the top leads nobody but itself, and
+    /// its neighbors in a flat network owe it no chain.
+    pub(crate) fn wants_chain(&self, address: &Address) -> bool {
+        let root = self.name.root();
+        let in_tree = self.config.parent.is_some() || self.name.name() == root.name();
+        in_tree && address.root().name() == root.name() && self.chain.borrow().is_some()
+    }
+
+    /// What a record must pass before it is believed.
+    ///
+    /// # Errors
+    /// Why its name is not its peer's, in words.
+    pub(crate) fn certified(&self, record: &o_core::SignedRecord) -> Result<(), String> {
+        if self.wants_chain(&record.record().address) {
+            self.registry.check(record)
+        } else {
+            Ok(())
+        }
+    }
+
     /// The node that this one is attached to.
     pub(crate) fn parent(&self) -> Option<PeerId> {
         self.lock().parent().map(|parent| parent.peer)

@@ -71,7 +71,17 @@ impl NodeResolver {
         let pinned = address.pin().filter(|pin| self.peers.get(pin).is_some());
         pinned
             .or_else(|| self.cache.peer(address))
-            .or_else(|| self.peers.first_hosting(address))
+            .or_else(|| match self.wants_chain(address) {
+                // A claim is not enough.
+                true => None,
+                false => self.peers.first_hosting(address),
+            })
+    }
+
+    /// Whether only who has the root's chain for the name is believed to have it.
+    fn wants_chain(&self, address: &Address) -> bool {
+        let hierarchy = self.hierarchy.as_ref();
+        hierarchy.is_some_and(|hierarchy| hierarchy.wants_chain(address))
     }
 
     /// What is known without asking anybody.
@@ -88,7 +98,10 @@ impl NodeResolver {
         // What a search confirmed goes before what a HELLO claims, and whom we dialed before who
         // came to us: nobody takes over a name by connecting.
         let mut routes: Vec<Route> = self.cache.get(address).into_iter().collect();
-        let mut hosting = self.peers.hosting(address);
+        let mut hosting = match self.wants_chain(address) {
+            true => Vec::new(),
+            false => self.peers.hosting(address),
+        };
         hosting.retain(|link| address.pin().is_none_or(|pin| pin == link.peer));
         hosting.sort_by_key(|link| link.direction == Direction::Inbound);
         for link in hosting {

@@ -130,7 +130,7 @@ impl Running {
         let hierarchy = compose::hierarchy(inner, &pool, &dispatcher, &addresses)?;
         let mut sources = compose::sources(config, &inner.parts, built.sources)?;
         sources.extend(compose::registries(inner, &pool, &peers, &hierarchy));
-        let finder = compose::finder(config, &sources, &pool, &peers, &dispatcher.builtin);
+        let finder = compose::finder(config, &sources, &pool, &dispatcher, &hierarchy);
         let resolver = compose::resolver(inner, &finder, hierarchy.clone());
         let providers = compose::providers(config, &finder, &ledger, &tasks);
         let announcer =

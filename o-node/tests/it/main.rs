@@ -8,6 +8,7 @@
 
 mod announcing;
 mod any;
+mod authority;
 mod calls;
 mod chain;
 mod child;

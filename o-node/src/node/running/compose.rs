@@ -211,17 +211,18 @@ pub(super) fn finder(
     config: &NodeConfig,
     sources: &[Arc<dyn Discovery>],
     pool: &Pool<NodeDialer>,
-    peers: &Arc<Peers>,
-    builtin: &Arc<BuiltIn>,
+    dispatcher: &Dispatcher,
+    hierarchy: &Option<Arc<Hierarchy>>,
 ) -> Finder {
     let merged = MergedDiscovery::new(config.discovery.clone());
     let merged = sources.iter().cloned().fold(merged, MergedDiscovery::with);
     Finder {
         discovery: Arc::new(merged),
         pool: pool.clone(),
-        peers: peers.clone(),
-        builtin: builtin.clone(),
+        peers: dispatcher.peers.clone(),
+        builtin: dispatcher.builtin.clone(),
         verifier: Arc::new(EnvelopeVerifier),
+        hierarchy: hierarchy.clone(),
         network: config.network.clone(),
         timeout: config.node.confirm_timeout,
         at_once: config.node.max_confirming,
