@@ -90,6 +90,14 @@ impl Provider {
             matched: None,
         }
     }
+
+    /// Whether nobody said that it has what is sought, only that it is there: the bootstrap list and
+    /// mDNS know no more.
+    pub fn is_only_there(&self) -> bool {
+        self.sources
+            .iter()
+            .all(|source| matches!(source, Source::Bootstrap | Source::Mdns))
+    }
 }
 
 /// Providers, as they are found. Dropping the stream ends the search.

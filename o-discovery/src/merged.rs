@@ -4,7 +4,7 @@ mod merge;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures::{
@@ -16,6 +16,7 @@ use o_core::{
     Discovery, DiscoveryError, ProviderStream, Query, Record, SignedRecord, SignedTombstone,
 };
 use serde::{Deserialize, Serialize};
+use tokio::time::{Sleep, sleep};
 use tracing::{debug, warn};
 
 use self::merge::Merge;
@@ -29,6 +30,10 @@ pub struct MergedConfig {
     pub max_providers: usize,
     /// Most transport addresses of one provider; later ones are left out. Default 16.
     pub max_addresses: usize,
+    /// How long the other sources may look for a name before those of [`MergedDiscovery::with_last`] are
+    /// asked too. Default 250 ms.
+    #[serde(with = "humantime_serde")]
+    pub head_start: Duration,
 }
 
 impl Default for MergedConfig {
@@ -36,13 +41,16 @@ impl Default for MergedConfig {
         Self {
             max_providers: 256,
             max_addresses: Record::MAX_ADDRESSES,
+            head_start: Duration::from_millis(250),
         }
     }
 }
 
 /// Several sources as one.
 ///
-/// `find` asks all of them at once and yields a provider at its first sighting. When a later
+/// `find` asks all of them at once, but for the name of an agent: there the sources that were added with
+/// [`with_last`](Self::with_last) are asked only when none of the others has found anybody, or when they
+/// have had their head start and somebody still reads. It yields a provider at its first sighting. When a later
 /// sighting of the same peer tells something new (another source, an address, a newer record, that
 /// it is confirmed) the merged provider is yielded **again**: a consumer keeps one entry for each
 /// peer and name and replaces it. A source that fails ends no other; its error is the last item if
@@ -54,6 +62,7 @@ impl Default for MergedConfig {
 #[derive(Clone, Debug, Default)]
 pub struct MergedDiscovery {
     sources: Vec<Arc<dyn Discovery>>,
+    last: Vec<Arc<dyn Discovery>>,
     config: MergedConfig,
 }
 
@@ -62,6 +71,7 @@ impl MergedDiscovery {
     pub fn new(config: MergedConfig) -> Self {
         Self {
             sources: Vec::new(),
+            last: Vec::new(),
             config,
         }
     }
@@ -73,21 +83,32 @@ impl MergedDiscovery {
         self
     }
 
+    /// The same with one more source, which costs more than the others to ask for a name.
+    #[must_use]
+    pub fn with_last(mut self, source: impl Discovery) -> Self {
+        self.last.push(Arc::new(source));
+        self
+    }
+
     /// How many sources it joins.
     pub fn len(&self) -> usize {
-        self.sources.len()
+        self.all().count()
     }
 
     /// Whether it joins no source.
     pub fn is_empty(&self) -> bool {
-        self.sources.is_empty()
+        self.len() == 0
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Arc<dyn Discovery>> {
+        self.sources.iter().chain(&self.last)
     }
 }
 
 #[async_trait]
 impl Discovery for MergedDiscovery {
     async fn announce(&self, record: &SignedRecord) -> Result<(), DiscoveryError> {
-        let results = join_all(self.sources.iter().map(|source| source.announce(record))).await;
+        let results = join_all(self.all().map(|source| source.announce(record))).await;
         let mut accepted = false;
         let mut failure = None;
         for result in results {
@@ -107,7 +128,7 @@ impl Discovery for MergedDiscovery {
     }
 
     async fn withdraw(&self, tombstone: &SignedTombstone) -> Result<(), DiscoveryError> {
-        let results = join_all(self.sources.iter().map(|source| source.withdraw(tombstone))).await;
+        let results = join_all(self.all().map(|source| source.withdraw(tombstone))).await;
         let mut failure = None;
         for error in results.into_iter().filter_map(Result::err) {
             failure = Some(worse(failure, error));
@@ -116,16 +137,28 @@ impl Discovery for MergedDiscovery {
     }
 
     fn find(&self, query: Query) -> ProviderStream {
-        let sources = self
-            .sources
-            .iter()
-            .map(|source| source.find(query.clone()))
-            .collect();
+        let find = |source: &Arc<dyn Discovery>| source.find(query.clone());
+        let mut sources: SelectAll<_> = self.sources.iter().map(find).collect();
+        // A stream that nobody has read from has asked nobody.
+        let last: Vec<_> = self.last.iter().map(find).collect();
+        let later = match &query {
+            Query::Name(_) if !sources.is_empty() && !last.is_empty() => Some(Later {
+                sources: last,
+                head_start: self.config.head_start,
+                wait: None,
+            }),
+            _ => {
+                sources.extend(last);
+                None
+            }
+        };
         let search = Search {
             sources,
+            later,
+            claimed: false,
             merge: Merge::new(self.config.clone()),
-            asking: self.sources.len(),
-            failure: self.sources.is_empty().then_some(DiscoveryError::NoNetwork),
+            asking: self.len(),
+            failure: self.is_empty().then_some(DiscoveryError::NoNetwork),
         };
         stream::unfold(search, |mut search| async move {
             let item = search.next().await?;
@@ -138,20 +171,60 @@ impl Discovery for MergedDiscovery {
 /// A search that is under way.
 struct Search {
     sources: SelectAll<ProviderStream>,
+    later: Option<Later>,
+    /// Whether a source has said of somebody that they have what is sought, and not only that they are
+    /// there.
+    claimed: bool,
     merge: Merge,
     /// Sources that have not said that they have nobody to ask.
     asking: usize,
     failure: Option<DiscoveryError>,
 }
 
+/// Sources that wait for the others.
+struct Later {
+    sources: Vec<ProviderStream>,
+    head_start: Duration,
+    /// Runs from the first time that somebody reads.
+    wait: Option<Pin<Box<Sleep>>>,
+}
+
 impl Search {
+    /// What a source says next; asks those that wait when their time has come.
+    async fn item(&mut self) -> Option<Result<o_core::Provider, DiscoveryError>> {
+        if let Some(later) = &mut self.later {
+            let head_start = later.head_start;
+            let wait = later
+                .wait
+                .get_or_insert_with(|| Box::pin(sleep(head_start)));
+            let item = tokio::select! {
+                biased;
+                item = self.sources.next() => item,
+                () = wait.as_mut() => None,
+            };
+            if item.is_some() {
+                return item;
+            }
+            if self.claimed && !wait.is_elapsed() {
+                // Whoever searches is asking those who were found.
+                wait.as_mut().await;
+            }
+            if let Some(later) = self.later.take() {
+                self.sources.extend(later.sources);
+            }
+        }
+        self.sources.next().await
+    }
+
     async fn next(&mut self) -> Option<Result<o_core::Provider, DiscoveryError>> {
-        while let Some(item) = self.sources.next().await {
+        while let Some(item) = self.item().await {
             match item {
                 Ok(found) => {
+                    self.claimed |= !found.is_only_there();
                     let learned = self.merge.add(found);
                     if self.merge.is_full() {
                         self.sources.clear();
+                        self.later = None;
                     }
                     if let Some(provider) = learned {
                         return Some(Ok(provider));

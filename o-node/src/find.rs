@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -17,7 +17,7 @@ use o_pool::Pool;
 use o_protocol::{Blob, NodeDescription, decode_body, encode_body, verify_record};
 use tokio_util::sync::CancellationToken;
 
-use crate::{builtin::BuiltIn, dialer::NodeDialer, hierarchy::Hierarchy, link::Link, peers::Peers};
+use crate::{authority::Authority, builtin::BuiltIn, dialer::NodeDialer, link::Link, peers::Peers};
 
 /// How long a confirmed provider waits for others to name it too.
 const SETTLE: Duration = Duration::from_millis(150);
@@ -31,8 +31,8 @@ pub(crate) struct Finder {
     /// What is hosted here.
     pub(crate) builtin: Arc<BuiltIn>,
     pub(crate) verifier: Arc<dyn Verifier>,
-    /// The node's place, which may want a chain for a name.
-    pub(crate) hierarchy: Option<Arc<Hierarchy>>,
+    /// What may want a chain for a name.
+    pub(crate) authority: Arc<Authority>,
     pub(crate) network: NetworkId,
     pub(crate) timeout: Duration,
     pub(crate) at_once: usize,
@@ -230,11 +230,7 @@ impl Finder {
         let answer = tokio::time::timeout(after, asked)
             .await
             .unwrap_or(Err(CallError::TimedOut { after }));
-        // Bootstrap and mDNS say that a peer is there, not that it has what is sought.
-        let claimed = !hint
-            .sources
-            .iter()
-            .all(|source| matches!(source, Source::Bootstrap | Source::Mdns));
+        let claimed = !hint.is_only_there();
         let unconfirmed = |error| {
             vec![Ok(Err(Unconfirmed {
                 peer,
@@ -275,7 +271,7 @@ impl Finder {
             .filter(|record| query.matches(record.record()).is_some());
         let (mut found, mut denied) = (Vec::<Finding>::new(), None);
         for record in matching {
-            match self.certified(&record) {
+            match self.authority.certified(&record) {
                 Ok(()) => found.push(Ok(Ok(confirm(hint, record, query)))),
                 Err(reason) => denied = Some((record.record().address.clone(), reason)),
             }
@@ -299,17 +295,10 @@ impl Finder {
         })
     }
 
-    /// # Errors
-    /// The record is about a name that its peer has not been given, in words.
-    fn certified(&self, record: &SignedRecord) -> Result<(), String> {
-        let hierarchy = self.hierarchy.as_ref();
-        hierarchy.map_or(Ok(()), |hierarchy| hierarchy.certified(record))
-    }
-
     /// Whether what a source has of a peer may be believed as far as its name goes.
     fn is_certified(&self, hint: &Provider) -> bool {
         let record = hint.record.as_ref();
-        record.is_none_or(|record| match self.certified(record) {
+        record.is_none_or(|record| match self.authority.certified(record) {
             Ok(()) => true,
             Err(reason) => {
                 tracing::debug!(peer = %hint.peer, name = %record.record().address, reason);
@@ -458,21 +447,47 @@ fn confirm(hint: &Provider, record: SignedRecord, query: &Query) -> Provider {
     }
 }
 
-/// Names that were found lately.
+/// Names that were looked for lately: where they were found, and that they were not.
 #[derive(Debug)]
 pub(crate) struct RouteCache {
     routes: Mutex<HashMap<String, (Instant, o_core::Route)>>,
+    absent: Mutex<HashMap<String, Instant>>,
     lifetime: Duration,
+    absent_lifetime: Duration,
     limit: usize,
 }
 
 impl RouteCache {
-    pub(crate) fn new(lifetime: Duration, limit: usize) -> Self {
+    pub(crate) fn new(lifetime: Duration, absent_lifetime: Duration, limit: usize) -> Self {
         Self {
             routes: Mutex::default(),
+            absent: Mutex::default(),
             lifetime,
+            absent_lifetime,
             limit,
         }
+    }
+
+    fn absent(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
+        self.absent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the name was looked for just now, and nobody has it.
+    pub(crate) fn is_absent(&self, address: &Address) -> bool {
+        let missed = self.absent().get(address.as_str()).copied();
+        missed.is_some_and(|at| at.elapsed() < self.absent_lifetime)
+    }
+
+    /// Every source was asked, and nobody has the name.
+    pub(crate) fn miss(&self, address: &Address) {
+        let mut absent = self.absent();
+        if absent.len() >= self.limit {
+            absent.retain(|_, at| at.elapsed() < self.absent_lifetime);
+            if absent.len() >= self.limit {
+                absent.clear();
+            }
+        }
+        absent.insert(address.as_str().to_owned(), Instant::now());
     }
 
     pub(crate) fn get(&self, address: &Address) -> Option<o_core::Route> {
@@ -497,6 +512,7 @@ impl RouteCache {
     }
 
     pub(crate) fn put(&self, address: &Address, route: o_core::Route) {
+        self.absent().remove(address.as_str());
         let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
         if routes.len() >= self.limit {
             // Full: what has expired goes, and if nothing has, everything does; it is only a cache.

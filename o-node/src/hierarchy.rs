@@ -45,7 +45,7 @@ use crate::{
     events::EventBus,
     link::Link,
     peers::Peers,
-    trust::Trust,
+    trust::{Trust, read_successors},
 };
 
 /// What makes a node part of a hierarchy, for one run of it.
@@ -116,7 +116,7 @@ impl Hierarchy {
     pub(crate) fn new(parts: HierarchyParts) -> Result<Self, String> {
         let local = parts.signer.peer();
         let is_root = parts.config.parent.is_none();
-        let chain = is_root.then(|| Chain::of_root(local));
+        let chain = is_root.then(|| root_chain(&parts)).transpose()?;
         let chain = watch::Sender::new(chain);
         let root = parts.name.root();
         let check = certified(root, chain.subscribe(), parts.verifier.clone(), local);
@@ -301,6 +301,36 @@ impl Hierarchy {
     fn now(&self) -> SystemTime {
         SystemTime::now()
     }
+}
+
+/// The chain of a root: nothing, but how its key succeeded others.
+///
+/// # Errors
+/// The file of successions cannot be used, or leads to another key or name, in words.
+fn root_chain(parts: &HierarchyParts) -> Result<Chain, String> {
+    let local = parts.signer.peer();
+    let Some(path) = &parts.config.successors else {
+        return Ok(Chain::of_root(local));
+    };
+    let successors = read_successors(path, &*parts.verifier, &parts.network);
+    let successors = successors.map_err(|error| error.to_string())?;
+    let Some([first, last]) = successors
+        .first()
+        .zip(successors.last())
+        .map(|ends| <[_; 2]>::from(ends).map(o_core::SignedSuccessor::successor))
+    else {
+        return Ok(Chain::of_root(local));
+    };
+    if last.new != local || last.root.name() != parts.name.root().name() {
+        return Err(format!(
+            "{} makes {} the key of {}: this node is {} with the key {local}",
+            path.display(),
+            last.new,
+            last.root,
+            parts.name.root(),
+        ));
+    }
+    Ok(Chain::new_verified(first.old, successors, Vec::new()))
 }
 
 /// What a record must pass to enter the registry: a name below the root needs the chain that gives it.

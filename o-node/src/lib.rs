@@ -5,6 +5,7 @@
 //! configured is data ([`NodeConfig`]); what is code goes through the [`NodeBuilder`].
 
 mod announce;
+mod authority;
 mod balance;
 mod bench;
 mod builder;
@@ -49,13 +50,14 @@ pub use o_gating::{
 };
 pub use o_pool::{PoolConfig, PoolStats};
 pub use o_protocol::{
-    AgentDescription, Call, CallerExt, MethodDescription, Methods, NodeDescription, OrFailed,
-    SessionConfig, TranscodeError, TypedStream, transcode,
+    AgentDescription, Call, CallerExt, ChainError, DelegationError, MethodDescription, Methods,
+    NodeDescription, OrFailed, RootOfTrust, SessionConfig, TranscodeError, TypedStream,
+    sign_successor, transcode, verify_chain, verify_record, verify_record_chain,
 };
 pub use o_transport::{
-    DnsConfig, Identity, IdentityConfig, KeyError, KeyFile, KeySource, Keypair, MemoryConfig,
-    QuicConfig, Security, Seed, TcpConfig, TransportConfig, UnixConfig, WebSocketConfig,
-    YamuxConfig, rank,
+    DnsConfig, EnvelopeVerifier, Identity, IdentityConfig, KeyError, KeyFile, KeySource, Keypair,
+    MemoryConfig, QuicConfig, Security, Seed, TcpConfig, TransportConfig, UnixConfig,
+    WebSocketConfig, YamuxConfig, rank,
 };
 
 #[cfg(feature = "kad")]
@@ -76,5 +78,7 @@ pub use crate::{
         PeerCaller, Throughput,
     },
     reputation::{CallCounts, MethodReputation, PeerReputation},
-    trust::{Trust, TrustError, TrustFileError},
+    trust::{
+        SuccessorsError, Trust, TrustError, TrustFileError, read_successors, write_successors,
+    },
 };

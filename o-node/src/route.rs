@@ -18,7 +18,8 @@ use crate::{
 };
 
 /// Asks, in this order: the user's resolvers, what is hosted here, what was found lately, who is connected,
-/// the family in the hierarchy, discovery.
+/// the family in the hierarchy, the sources of discovery that know or ask one node (gossip, mDNS, registries,
+/// bootstrap peers), the distributed hash table.
 #[derive(Clone, Debug)]
 pub(crate) struct NodeResolver {
     pub(crate) local: o_address::PeerId,
@@ -80,8 +81,7 @@ impl NodeResolver {
 
     /// Whether only who has the root's chain for the name is believed to have it.
     fn wants_chain(&self, address: &Address) -> bool {
-        let hierarchy = self.hierarchy.as_ref();
-        hierarchy.is_some_and(|hierarchy| hierarchy.wants_chain(address))
+        self.finder.authority.wants_chain(address)
     }
 
     /// What is known without asking anybody.
@@ -121,8 +121,20 @@ impl NodeResolver {
         routes
     }
 
-    /// Asks discovery, and takes the first that confirms.
+    /// Asks discovery, and takes the first that confirms. A name that nobody has is not looked for again
+    /// at once.
     async fn search(&self, address: &Address) -> Result<Vec<Route>, SearchError> {
+        if self.cache.is_absent(address) {
+            return Err(SearchError::NotFound);
+        }
+        let found = self.ask(address).await;
+        if matches!(found, Err(SearchError::NotFound)) {
+            self.cache.miss(address);
+        }
+        found
+    }
+
+    async fn ask(&self, address: &Address) -> Result<Vec<Route>, SearchError> {
         let mut findings = self.finder.find(Query::Name(address.clone()));
         // Of those who are said to have the name, and of those who were only asked on the off chance.
         let (mut failed, mut elsewhere): (Option<SearchError>, Option<SearchError>) = (None, None);

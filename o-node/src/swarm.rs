@@ -42,7 +42,7 @@ use self::{
     handle::{Command, DialCommand},
 };
 pub(crate) use self::{
-    behaviour::{Built, build},
+    behaviour::{Built, SourceList, build},
     calls::Shared,
     handle::SwarmHandle,
     listen::Listens,

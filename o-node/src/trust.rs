@@ -1,6 +1,7 @@
 //! Whose keys are trusted as the roots of which names, and where they are remembered.
 
 mod file;
+mod successors;
 
 use std::{
     collections::BTreeMap,
@@ -12,7 +13,10 @@ use o_address::{Address, PeerId};
 use o_core::{Chain, NetworkId};
 use o_protocol::RootOfTrust;
 
-pub use self::file::TrustFileError;
+pub use self::{
+    file::TrustFileError,
+    successors::{SuccessorsError, read_successors, write_successors},
+};
 
 /// Most roots that are remembered.
 const MAX_ROOTS: usize = 1024;
@@ -85,8 +89,12 @@ impl Trust {
 
     /// The root that is trusted for a name.
     pub fn root_for(&self, address: &Address) -> Option<RootOfTrust> {
+        let roots = self.lock();
+        if roots.is_empty() {
+            return None;
+        }
         let root = address.root();
-        let key = *self.lock().get(root.name())?;
+        let key = *roots.get(root.name())?;
         Some(RootOfTrust::new(root, key))
     }
 

@@ -238,7 +238,9 @@ pub fn verify_successor(
 
 /// Follows a chain from a trusted key down: first the successions of the root, each signed by the key
 /// before it, then the delegations, each signed by whoever the one before it names, for a name below
-/// that one's, within its policy. No envelopes at all are the chain of the root itself.
+/// that one's, within its policy. No envelopes at all are the chain of the root itself. Successions that
+/// come before the one that made the trusted key the root's are passed over: whoever trusts the new key
+/// need not know the old ones.
 ///
 /// # Errors
 /// The first link that does not hold, and why.
@@ -255,6 +257,8 @@ pub fn verify_chain(
     }
     let (mut successors, mut delegations) = (Vec::new(), Vec::new());
     let mut key = root.key;
+    // Set while the successions have not come to the trusted key yet.
+    let mut earlier = Ok(());
     for (at, envelope) in envelopes.iter().enumerate() {
         let link = at + 1;
         let wrong = |source| ChainError::Link { link, source };
@@ -265,7 +269,6 @@ pub fn verify_chain(
         match successor {
             Ok(successor) => {
                 let next = successor.successor();
-                check_issuer(link, next.old, key)?;
                 if next.root.name() != root.name.name() {
                     let (found, within) = (next.root.clone(), root.name.clone());
                     return Err(ChainError::NotWithin {
@@ -274,18 +277,31 @@ pub fn verify_chain(
                         within,
                     });
                 }
+                if successors.is_empty() && next.old != root.key {
+                    earlier = match next.new == root.key {
+                        true => Ok(()),
+                        false => earlier.and(check_issuer(link, next.old, key)),
+                    };
+                    continue;
+                }
+                earlier?;
+                check_issuer(link, next.old, key)?;
                 key = next.new;
                 successors.push(successor);
+                earlier = Ok(());
                 continue;
             }
             Err(DelegationError::Envelope(VerifyError::WrongType)) => {}
             Err(error) => return Err(wrong(error)),
         }
+        earlier?;
+        earlier = Ok(());
         let next = verify_delegation(envelope.clone(), verifier, now, network).map_err(wrong)?;
         check_link(link, &next, key, root, delegations.last())?;
         key = next.delegation().subject;
         delegations.push(next);
     }
+    earlier?;
     Ok(Chain::new_verified(root.key, successors, delegations))
 }
 

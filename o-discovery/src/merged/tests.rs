@@ -302,6 +302,69 @@ async fn sources_are_told_at_once() {
     told.await.unwrap().unwrap();
 }
 
+/// What a search for a name has heard of, each with the time since it began.
+async fn by_name(first: &[Scripted], last: Scripted) -> Vec<(Source, Duration)> {
+    let merged = first
+        .iter()
+        .fold(MergedDiscovery::default(), |merged, source| {
+            let Scripted { announce, find } = *source;
+            merged.with(Scripted { announce, find })
+        });
+    let begun = tokio::time::Instant::now();
+    let found = merged
+        .with_last(last)
+        .find(Query::Name("o://a".parse().unwrap()));
+    found
+        .map(|found| (found.unwrap().sources[0], begun.elapsed()))
+        .collect()
+        .await
+}
+
+fn finds(find: fn() -> ProviderStream) -> Scripted {
+    Scripted {
+        find,
+        ..Scripted::default()
+    }
+}
+
+fn saw(n: u8, source: Source) -> ProviderStream {
+    stream::iter([Ok(Provider::hint(peer(n), Vec::new(), source))]).boxed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_is_looked_for_in_the_last_source_when_the_others_do_not_have_it() {
+    let table = || finds(|| saw(9, Source::Dht));
+    let none = Duration::ZERO;
+    let head_start = MergedConfig::default().head_start;
+
+    // Nobody has it, and a bootstrap peer is only there.
+    let there = finds(|| saw(1, Source::Bootstrap));
+    let found = by_name(&[there, Scripted::default()], table()).await;
+    assert_eq!(found, [(Source::Bootstrap, none), (Source::Dht, none)]);
+    // Somebody has it: whoever reads on hears of the others too.
+    let found = by_name(&[finds(|| saw(1, Source::Registry))], table()).await;
+    assert_eq!(found, [(Source::Registry, none), (Source::Dht, head_start)]);
+    // A source that does not answer holds up nobody for longer.
+    let stuck = finds(|| stream::pending().take(1).boxed());
+    let merged = MergedDiscovery::default().with(stuck).with_last(table());
+    let begun = tokio::time::Instant::now();
+    let mut search = merged.find(Query::Name("o://a".parse().unwrap()));
+    let found = search.next().await.unwrap().unwrap();
+    assert_eq!(found.sources, [Source::Dht]);
+    assert_eq!(begun.elapsed(), head_start);
+    // There is no other.
+    let found = by_name(&[], table()).await;
+    assert_eq!(found, [(Source::Dht, none)]);
+    // Everything but names is looked for everywhere at once.
+    let merged = MergedDiscovery::default()
+        .with(finds(|| saw(1, Source::Registry)))
+        .with_last(table());
+    let begun = tokio::time::Instant::now();
+    assert_eq!(all(&merged).await.len(), 2);
+    assert_eq!(begun.elapsed(), none);
+    assert_eq!(merged.len(), 2);
+}
+
 fn sighting() -> impl Strategy<Value = Provider> {
     let sources = [Source::Bootstrap, Source::Mdns, Source::Dht, Source::Memory];
     let told = (
@@ -381,7 +444,7 @@ proptest! {
 
     #[test]
     fn addresses_and_providers_are_bounded(sightings in vec(sighting(), 0..30)) {
-        let config = MergedConfig { max_providers: 2, max_addresses: 3 };
+        let config = MergedConfig { max_providers: 2, max_addresses: 3, ..MergedConfig::default() };
         let mut merge = Merge::new(config);
         let mut peers = BTreeSet::new();
         for merged in sightings.into_iter().filter_map(|sighting| merge.add(sighting)) {

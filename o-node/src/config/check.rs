@@ -154,6 +154,8 @@ impl NodeConfig {
             ("drain", node.drain),
             ("record_lifetime", node.record_lifetime),
             ("route_lifetime", node.route_lifetime),
+            ("absent_lifetime", node.absent_lifetime),
+            ("head_start", self.discovery.head_start),
             ("confirm_timeout", node.confirm_timeout),
             ("announce_timeout", node.announce_timeout),
             ("announce_retry", node.announce_retry),

@@ -24,7 +24,14 @@ pub struct HierarchyConfig {
     /// the root; else the key that is remembered for the root's name, or the first that is seen.
     pub root_key: Option<PeerId>,
     /// Where the keys of roots are remembered; nowhere by default, so that they are forgotten at stop.
+    /// Names below a root that is remembered are believed only with its chain, by nodes outside its tree
+    /// too.
     pub trust_file: Option<PathBuf>,
+    /// How the keys of this node's root succeeded each other: a file of [`write_successors`], written when
+    /// the key was rotated. For the root itself; one that is not there holds none.
+    ///
+    /// [`write_successors`]: crate::write_successors
+    pub successors: Option<PathBuf>,
     /// Whom it takes as children.
     pub admit: Admit,
     /// Peers that are taken as children under [`Admit::Listed`], and under any name that is held by
@@ -234,6 +241,7 @@ impl Default for HierarchyConfig {
             parent: None,
             root_key: None,
             trust_file: None,
+            successors: None,
             admit: Admit::default(),
             listed: Vec::new(),
             friends: Vec::new(),

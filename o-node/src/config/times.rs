@@ -36,6 +36,9 @@ pub struct Times {
     /// How long a name that was found is not looked up again. Default 60 s.
     #[serde(with = "humantime_serde")]
     pub route_lifetime: Duration,
+    /// How long a name that nobody has is not looked up again. Default 1 s.
+    #[serde(with = "humantime_serde")]
+    pub absent_lifetime: Duration,
     /// How long a found peer may take to confirm what it offers. Default 5 s.
     #[serde(with = "humantime_serde")]
     pub confirm_timeout: Duration,
@@ -120,6 +123,7 @@ impl Default for Times {
             drain: Duration::from_secs(5),
             record_lifetime: Duration::from_secs(3600),
             route_lifetime: Duration::from_secs(60),
+            absent_lifetime: Duration::from_secs(1),
             confirm_timeout: Duration::from_secs(5),
             announce_timeout: Duration::from_secs(60),
             announce_retry: Duration::from_secs(5),

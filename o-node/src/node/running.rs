@@ -127,10 +127,10 @@ impl Running {
         let built = compose::swarm(inner, &outside, &dispatcher)?;
 
         let addresses = Arc::new(watch::Sender::new(Vec::new()));
-        let hierarchy = compose::hierarchy(inner, &pool, &dispatcher, &addresses)?;
-        let mut sources = compose::sources(config, &inner.parts, built.sources)?;
-        sources.extend(compose::registries(inner, &pool, &peers, &hierarchy));
-        let finder = compose::finder(config, &sources, &pool, &dispatcher, &hierarchy);
+        let authority = compose::hierarchy(inner, &pool, &dispatcher, &addresses)?;
+        let hierarchy = authority.hierarchy.clone();
+        let sources = compose::sources(inner, built.sources, &pool, &peers, &hierarchy)?;
+        let finder = compose::finder(config, &sources, &pool, &dispatcher, authority);
         let resolver = compose::resolver(inner, &finder, hierarchy.clone());
         let providers = compose::providers(config, &finder, &ledger, &tasks);
         let announcer =

@@ -42,7 +42,7 @@ async fn its_resolver_is_one() {
 
 #[test]
 fn routes_are_remembered_up_to_a_limit() {
-    let cache = |lifetime, limit| crate::find::RouteCache::new(lifetime, limit);
+    let cache = |lifetime, limit| crate::find::RouteCache::new(lifetime, lifetime, limit);
     let route = |source| Route {
         peer: Keypair::from_seed("a").peer_id(),
         addresses: Vec::new(),
@@ -57,10 +57,20 @@ fn routes_are_remembered_up_to_a_limit() {
     assert!(kept.get(&address(1)).is_none());
     kept.forget(&address(0));
     assert!(kept.get(&address(0)).is_none());
+    kept.miss(&address(1));
+    assert!(kept.is_absent(&address(1)) && !kept.is_absent(&address(2)));
+    kept.put(&address(1), route(Source::Dht));
+    assert!(!kept.is_absent(&address(1)));
+    let none = cache(std::time::Duration::ZERO, 3);
+    none.miss(&address(1));
+    assert!(!none.is_absent(&address(1)));
     // Bounded.
     for n in 0..100 {
         kept.put(&address(n), route(Source::Dht));
+        kept.miss(&address(100 + n));
     }
+    let absent = (100..200).filter(|n| kept.is_absent(&address(*n)));
+    assert!((1..=3).contains(&absent.count()));
     assert!(
         (0..100)
             .filter(|n| kept.get(&address(*n)).is_some())

@@ -31,10 +31,23 @@ pub(crate) struct Behaviour {
     pub(super) mdns: Toggle<o_discovery::swarm::mdns::Behaviour>,
 }
 
+/// Sources of discovery.
+pub(crate) struct SourceList {
+    pub(crate) quick: Vec<Arc<dyn Discovery>>,
+    /// The distributed hash table, which asks many nodes for what one of the others may know.
+    pub(crate) table: Option<Arc<dyn Discovery>>,
+}
+
+impl SourceList {
+    pub(crate) fn all(self) -> Vec<Arc<dyn Discovery>> {
+        self.quick.into_iter().chain(self.table).collect()
+    }
+}
+
 /// The parts of the Swarm task, and the sources of discovery that it drives.
 pub(crate) struct Built {
     pub(crate) parts: Parts,
-    pub(crate) sources: Vec<Arc<dyn Discovery>>,
+    pub(crate) sources: SourceList,
     /// What gossip wants of the node, where it is on.
     #[cfg(feature = "gossip")]
     pub(crate) gossip: Option<super::Errands>,
@@ -54,12 +67,14 @@ pub(crate) fn build(
     let identify =
         identify::Config::new("/o/1".into(), local).with_agent_version(config.agent.clone());
     #[cfg_attr(
-        not(any(feature = "gossip", feature = "kad", feature = "mdns")),
+        not(any(feature = "gossip", feature = "mdns")),
         expect(unused_mut, reason = "features")
     )]
     let mut sources: Vec<Arc<dyn Discovery>> = Vec::new();
     #[cfg(feature = "kad")]
-    let (dht_behaviour, dht) = super::dht::build(config, keypair, &mut sources);
+    let (dht_behaviour, dht, table) = super::dht::build(config, keypair);
+    #[cfg(not(feature = "kad"))]
+    let table = None;
     #[cfg(feature = "gossip")]
     let (gossip_behaviour, gossip, errands) = super::gossip::build(config, keypair, &mut sources)?;
     #[cfg(feature = "mdns")]
@@ -96,7 +111,10 @@ pub(crate) fn build(
     };
     Ok(Built {
         parts,
-        sources,
+        sources: SourceList {
+            quick: sources,
+            table,
+        },
         #[cfg(feature = "gossip")]
         gossip: errands,
     })

@@ -17,14 +17,17 @@ pub(super) struct Dht {
     commands: mpsc::Receiver<Command>,
 }
 
-/// Behaviour and state, if configuration turns the table on.
+/// Behaviour, state and the source of discovery, if configuration turns the table on.
 pub(super) fn build(
     config: &NodeConfig,
     keypair: &Keypair,
-    sources: &mut Vec<Arc<dyn Discovery>>,
-) -> (Option<dht::Behaviour>, Option<Dht>) {
+) -> (
+    Option<dht::Behaviour>,
+    Option<Dht>,
+    Option<Arc<dyn Discovery>>,
+) {
     if !config.dht.enabled {
-        return (None, None);
+        return (None, None, None);
     }
     let peer = keypair.libp2p().public().to_peer_id();
     let table = &config.dht.table;
@@ -41,9 +44,9 @@ pub(super) fn build(
         }
     }
     let (handle, commands) = dht::channel(&peer, &config.network, table);
-    sources.push(Arc::new(handle));
     let state = State::new(peer, &config.network, table.clone());
-    (Some(behaviour), Some(Dht { state, commands }))
+    let dht = Dht { state, commands };
+    (Some(behaviour), Some(dht), Some(Arc::new(handle)))
 }
 
 /// The next command; waits for ever without a table.

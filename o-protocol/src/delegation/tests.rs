@@ -132,6 +132,20 @@ fn a_successor_takes_the_place_of_the_root() {
         skipped,
         Err(ChainError::WrongIssuer { link: 1, .. })
     ));
+    // Whoever trusts the new key is not asked to know the old ones.
+    let before = [succession(7, 8), succession(8, 1)];
+    let all = [&before[..], &[succession(1, 9), below.clone()]].concat();
+    let chain = verify(&all).unwrap();
+    assert_eq!((chain.trusted(), chain.root()), (peer(1), peer(9)));
+    assert_eq!(chain.successors().len(), 1);
+    assert_eq!(verify(&before).unwrap(), Chain::of_root(peer(1)));
+    for astray in [&before[..1], &[succession(7, 8), below.clone()]] {
+        let astray = verify(astray);
+        assert!(
+            matches!(astray, Err(ChainError::WrongIssuer { link: 1, .. })),
+            "{astray:?}"
+        );
+    }
     let from_the_old_key = [succession(1, 9), sealed(&links()[0])];
     assert!(matches!(
         verify(&from_the_old_key),

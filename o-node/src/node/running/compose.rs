@@ -10,7 +10,7 @@ use std::{
 
 use futures::{StreamExt as _, stream};
 use o_address::TransportAddr;
-use o_core::{Caller, Discovery, Record, StartError};
+use o_core::{Caller, Discovery, Record, StartError, Verifier};
 use o_discovery::{
     BootstrapDiscovery, Index, IndexConfig, MergedDiscovery,
     registry::{Entry, Further, Registries, Registry, RegistryDiscovery, search_at},
@@ -20,9 +20,10 @@ use o_protocol::{Hello, MAX_HOSTED};
 use o_transport::{EnvelopeVerifier, build_watched_transport};
 use tokio::sync::watch;
 
-use super::{Inner, Parts};
+use super::Inner;
 use crate::{
     announce::Announcer,
+    authority::Authority,
     bench::Measured,
     builtin::BuiltIn,
     config::NodeConfig,
@@ -36,7 +37,7 @@ use crate::{
     providers::Providers,
     reputation::Ledger,
     route::NodeResolver,
-    swarm::{self, Built, Shared},
+    swarm::{self, Built, Shared, SourceList},
     tasks::Tasks,
     trust::Trust,
 };
@@ -190,39 +191,46 @@ fn known(dispatcher: &Dispatcher) -> Option<Arc<dyn Discovery>> {
     }
 }
 
-/// Where agents are looked for and announced: what the Swarm drives, what the user brought, and the
-/// bootstrap peers.
+/// Where agents are looked for and announced: what the Swarm drives, what the user brought, the bootstrap
+/// peers, and the registries.
 pub(super) fn sources(
-    config: &NodeConfig,
-    parts: &Parts,
-    driven: Vec<Arc<dyn Discovery>>,
-) -> Result<Vec<Arc<dyn Discovery>>, StartError> {
-    let mut sources = driven;
-    sources.extend(parts.discovery.iter().cloned());
+    inner: &Inner,
+    driven: SourceList,
+    pool: &Pool<NodeDialer>,
+    peers: &Arc<Peers>,
+    hierarchy: &Option<Arc<Hierarchy>>,
+) -> Result<SourceList, StartError> {
+    let config = &inner.config;
+    let SourceList { mut quick, table } = driven;
+    quick.extend(inner.parts.discovery.iter().cloned());
     if !config.bootstrap.is_empty() {
         let bootstrap = BootstrapDiscovery::new(config.bootstrap.iter().cloned());
-        sources.push(Arc::new(bootstrap.map_err(config_error)?));
+        quick.push(Arc::new(bootstrap.map_err(config_error)?));
     }
-    Ok(sources)
+    quick.extend(registries(inner, pool, peers, hierarchy));
+    Ok(SourceList { quick, table })
 }
 
 /// What searches in all sources and asks whoever was found.
 pub(super) fn finder(
     config: &NodeConfig,
-    sources: &[Arc<dyn Discovery>],
+    sources: &SourceList,
     pool: &Pool<NodeDialer>,
     dispatcher: &Dispatcher,
-    hierarchy: &Option<Arc<Hierarchy>>,
+    authority: Authority,
 ) -> Finder {
     let merged = MergedDiscovery::new(config.discovery.clone());
-    let merged = sources.iter().cloned().fold(merged, MergedDiscovery::with);
+    let quick = sources.quick.iter().cloned();
+    let merged = quick.fold(merged, MergedDiscovery::with);
+    let table = sources.table.iter().cloned();
+    let merged = table.fold(merged, MergedDiscovery::with_last);
     Finder {
         discovery: Arc::new(merged),
         pool: pool.clone(),
         peers: dispatcher.peers.clone(),
         builtin: dispatcher.builtin.clone(),
         verifier: Arc::new(EnvelopeVerifier),
-        hierarchy: hierarchy.clone(),
+        authority: Arc::new(authority),
         network: config.network.clone(),
         timeout: config.node.confirm_timeout,
         at_once: config.node.max_confirming,
@@ -231,33 +239,39 @@ pub(super) fn finder(
     }
 }
 
-/// The node's place in the hierarchy, where it has one.
+/// The node's place in the hierarchy, where it has one, and whose keys it trusts.
 pub(super) fn hierarchy(
     inner: &Inner,
     pool: &Pool<NodeDialer>,
     dispatcher: &Dispatcher,
     addresses: &watch::Sender<Vec<TransportAddr>>,
-) -> Result<Option<Arc<Hierarchy>>, StartError> {
+) -> Result<Authority, StartError> {
     let config = &inner.config.hierarchy;
+    let trust = Trust::open(inner.config.network.clone(), config.trust_file.clone());
+    let trust = Arc::new(trust.map_err(config_error)?);
+    let verifier: Arc<dyn Verifier> = Arc::new(EnvelopeVerifier);
     let (Some(name), Some(gate)) = (&config.name, &inner.parts.family) else {
         return match config.parent {
             Some(_) => Err(config_error(
                 "`hierarchy.parent` needs a `hierarchy.name`, or an agent",
             )),
-            None => Ok(None),
+            None => Ok(Authority {
+                hierarchy: None,
+                trust,
+                verifier,
+            }),
         };
     };
-    let trust = Trust::open(inner.config.network.clone(), config.trust_file.clone());
     let hierarchy = Hierarchy::new(HierarchyParts {
         config: config.clone(),
         name: name.clone(),
         network: inner.config.network.clone(),
         gate: gate.clone(),
-        trust: Arc::new(trust.map_err(config_error)?),
+        trust: trust.clone(),
         peers: dispatcher.peers.clone(),
         pool: pool.clone(),
         signer: Arc::new(inner.keypair.clone()),
-        verifier: Arc::new(EnvelopeVerifier),
+        verifier: verifier.clone(),
         addresses: addresses.subscribe(),
         events: inner.events.clone(),
         registry: inner.config.registry.clone(),
@@ -273,7 +287,11 @@ pub(super) fn hierarchy(
         .builtin
         .registry
         .set(Arc::new(Hosted::of_the_node(registry)));
-    Ok(Some(hierarchy))
+    Ok(Authority {
+        hierarchy: Some(hierarchy),
+        trust,
+        verifier,
+    })
 }
 
 /// Where a search goes on that this node's registry has answered: to what is known here besides, and to
@@ -307,7 +325,7 @@ fn pinned(pool: &Pool<NodeDialer>, peers: &Arc<Peers>) -> PinnedCaller {
 
 /// The registries: this node's own and its parent's; those of its bootstrap peers where it belongs to no
 /// hierarchy. Where nobody keeps one that could be asked, it is no source.
-pub(super) fn registries(
+fn registries(
     inner: &Inner,
     pool: &Pool<NodeDialer>,
     peers: &Arc<Peers>,
@@ -351,7 +369,7 @@ pub(super) fn announcer(
     inner: &Inner,
     dispatcher: &Dispatcher,
     finder: &Finder,
-    sources: Vec<Arc<dyn Discovery>>,
+    sources: SourceList,
     addresses: &watch::Sender<Vec<TransportAddr>>,
     hierarchy: &Option<Arc<Hierarchy>>,
 ) -> Announcer {
@@ -359,7 +377,7 @@ pub(super) fn announcer(
         agents: inner.agents.clone(),
         builtin: dispatcher.builtin.clone(),
         discovery: finder.discovery.clone(),
-        sources,
+        sources: sources.all(),
         signer: Arc::new(inner.keypair.clone()),
         network: inner.config.network.clone(),
         times: inner.config.node.clone(),
@@ -398,7 +416,11 @@ pub(super) fn resolver(
         first: inner.parts.resolvers.clone(),
         agents: inner.agents.clone(),
         peers: finder.peers.clone(),
-        cache: Arc::new(RouteCache::new(node.route_lifetime, node.max_routes)),
+        cache: Arc::new(RouteCache::new(
+            node.route_lifetime,
+            node.absent_lifetime,
+            node.max_routes,
+        )),
         hierarchy,
         finder: finder.clone(),
     }
