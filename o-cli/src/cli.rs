@@ -1,5 +1,6 @@
 //! The words and flags of the program, with the examples that `--help` shows.
 
+mod authority;
 mod bench;
 mod call;
 mod network;
@@ -12,6 +13,7 @@ use o_address::Address;
 use o_core::{Attribute, Wanted};
 
 pub(crate) use self::{
+    authority::{KeyCommand, RotateArgs, TrustArgs, TrustCommand, VerifyArgs},
     bench::{BenchArgs, Measure},
     call::{CallArgs, Callee},
     network::{NetworkArgs, PresetArgs},
@@ -90,6 +92,13 @@ pub(crate) enum Command {
     Status(NodeArgs),
     /// Show or make the key that a peer id comes from
     Id(IdArgs),
+    /// Show or change whose keys are trusted as the roots of which names
+    Trust(TrustArgs),
+    /// Change the key of a root
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Check who signed that a name is whose, up to the root's key
+    Verify(VerifyArgs),
     /// Show the configuration
     #[command(
         subcommand,

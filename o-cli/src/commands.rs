@@ -8,22 +8,27 @@ mod config;
 mod describe;
 mod find;
 mod id;
+mod key;
 mod ls;
 mod peers;
 mod ping;
 mod serve;
+mod trust;
+mod verify;
 
 use std::{env, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, error::ErrorKind};
 use serde_json::json;
 
+pub(crate) use self::ls::drawn;
 use crate::{
     cli::{Cli, Command, GlobalArgs, NetworkArgs},
     demo,
     exit::{Exit, Failure},
     logging,
     output::Output,
+    paths,
     settings::{Layer, Role, Settings},
     signals::Interrupt,
 };
@@ -99,6 +104,9 @@ async fn execute(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Config(args) => config::run(&args, &global, output),
         Command::Completions(args) => completions::run(&args, output),
         Command::Demo(args) => demo::run(args, output).await,
+        Command::Trust(args) => trust::run(args, &context(Interrupt::watch()?)),
+        Command::Key(args) => key::run(args, &context(Interrupt::watch()?)),
+        Command::Verify(args) => verify::run(args, context(Interrupt::watch()?)).await,
         Command::Serve(args) => serve::run(args, context(Interrupt::watch()?)).await,
         Command::Call(args) => call::run(args, context(Interrupt::watch()?)).await,
         Command::Find(args) => find::run(args, context(Interrupt::watch()?)).await,
@@ -121,7 +129,12 @@ struct Context<'a> {
 
 impl Context<'_> {
     fn client_settings(&self, args: &NetworkArgs) -> Result<Settings, Failure> {
-        Settings::load(self.config.as_deref(), Layer::try_from(args)?, Role::Client)
+        let layer = Layer::try_from(args)?;
+        let mut settings = Settings::load(self.config.as_deref(), layer, Role::Client)?;
+        // Names below the roots that this user trusts are believed only with their chains.
+        let place = &mut settings.node.hierarchy;
+        place.trust_file = place.trust_file.take().or_else(paths::trust_file);
+        Ok(settings)
     }
 }
 

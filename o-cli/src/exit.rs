@@ -49,7 +49,7 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    fn new(exit: Exit, code: ErrorCode, message: impl Into<String>) -> Self {
+    pub(crate) fn new(exit: Exit, code: ErrorCode, message: impl Into<String>) -> Self {
         Self {
             exit,
             code: code.name(),

@@ -197,18 +197,14 @@ fn show(trees: &[Vec<TreeNode>], args: &LsArgs, output: &Output) -> Result<(), F
     }
     let mut table = Table::new(&["NODE", "PEER", "HEARD", "UP"]);
     for tree in trees {
-        for (node, lead) in tree.iter().zip(leads(tree)) {
-            let name = match node.parent {
-                None => node.name.to_string(),
-                Some(_) => short(node, tree),
-            };
+        for (node, name) in tree.iter().zip(drawn(tree)) {
             let silent = if node.silent { " ?" } else { "" };
             let heard = match node.parent {
                 None => "-".to_owned(),
                 Some(_) => seconds(node.heard_ms),
             };
             let cells = [
-                format!("{lead}{name}{silent}"),
+                format!("{name}{silent}"),
                 node.peer.short().to_string(),
                 heard,
                 seconds(node.since_ms),
@@ -222,6 +218,18 @@ fn show(trees: &[Vec<TreeNode>], args: &LsArgs, output: &Output) -> Result<(), F
         output.line(format_args!("{mark} did not say who is below it"))?;
     }
     Ok(())
+}
+
+/// The nodes of a tree, a line each.
+pub(crate) fn drawn(tree: &[TreeNode]) -> Vec<String> {
+    let lines = tree.iter().zip(leads(tree)).map(|(node, lead)| {
+        let name = match node.parent {
+            None => node.name.to_string(),
+            Some(_) => short(node, tree),
+        };
+        format!("{lead}{name}")
+    });
+    lines.collect()
 }
 
 /// The name of a node as far as its parent's does not say it already.
@@ -287,13 +295,8 @@ mod tests {
             node("o://a/c", "c", Some("a")),
             node("o://a/c/z", "z", Some("c")),
         ];
-        let drawn: Vec<_> = tree
-            .iter()
-            .zip(leads(&tree))
-            .map(|(node, lead)| format!("{lead}{}", short(node, &tree)))
-            .collect();
         assert_eq!(
-            drawn,
+            drawn(&tree),
             ["o://a", "├ /b", "│ ├ /x", "│ └ /y", "└ /c", "  └ /z"]
         );
     }

@@ -3,7 +3,7 @@
 mod events;
 mod gate;
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Instant};
 
 use futures::StreamExt;
 use o_address::{Address, TransportAddr};
@@ -103,11 +103,21 @@ fn agent(
 }
 
 fn identity(address: &Address, settings: &Settings) -> Result<Identity, Failure> {
-    let key = match &settings.key.value {
-        Some(key) => key.clone(),
-        None => KeySource::File(paths::key_file(address)?),
+    let key = match (&settings.key.value, key_file(address, settings)?) {
+        (_, Some(path)) => KeySource::File(path),
+        (Some(key), None) => key.clone(),
+        (None, None) => KeySource::default(),
     };
     Ok(IdentityConfig::new(key).open()?)
+}
+
+/// The file of the node's key, where it is in one.
+fn key_file(address: &Address, settings: &Settings) -> Result<Option<PathBuf>, Failure> {
+    Ok(match &settings.key.value {
+        None => Some(paths::key_file(address)?),
+        Some(KeySource::File(path)) => Some(path.clone()),
+        Some(_) => None,
+    })
 }
 
 fn builder(
@@ -131,6 +141,11 @@ fn builder(
         config.registry.file = paths::registry_file(&identity.keypair().peer_id());
     }
     config.hierarchy = gate::place(args, settings)?;
+    if config.hierarchy.successors.is_none()
+        && let Some(key) = key_file(&args.address, settings)?
+    {
+        config.hierarchy.successors = Some(super::key::successors_file(&key));
+    }
     let is_child = config.hierarchy.parent.is_some();
     let builder = Node::builder(identity.keypair().clone(), settings.preset.value)
         .config(config)

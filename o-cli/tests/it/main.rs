@@ -2,6 +2,7 @@
 
 mod access;
 mod any;
+mod authority;
 mod bench;
 mod config;
 mod demo;
