@@ -3,6 +3,7 @@
 mod caller;
 mod child;
 mod event;
+mod failover;
 mod files;
 mod library;
 mod process;
@@ -25,8 +26,8 @@ use futures::future::try_join_all;
 use o_address::TransportAddr;
 
 use self::{
-    child::ChildArgs,
-    event::{Event, Role, millis},
+    child::{ChildArgs, SPARE},
+    event::{Event, Role, Share, millis},
     process::{Process, Stage},
     show::Show,
 };
@@ -44,10 +45,12 @@ const GRACE: Duration = Duration::from_secs(5);
   o demo
   o demo ~/Documents --query \"holiday plans\"
   o demo . --files 20 --json
+  o demo --watch
 
-Three nodes and a caller are started, each a process with a key of its own, on 127.0.0.1. The caller
-knows one node and two capabilities. It finds the file agent and the text agent through the DHT,
-lets the text of the files flow from the one to the other, and shows the sentences that come back.
+Four nodes and a caller are started, each a process with a key of its own, on 127.0.0.1. The caller
+knows one node and two capabilities. It finds the file agent and two text agents, lets the text of the
+files flow from the one to the other, and shows the sentences that come back. Then it calls whoever can
+work on text, again and again; one of the two text agents is killed meanwhile, and the other goes on.
 Nothing leaves this machine. Hidden files, links and what .gitignore names are not read.")]
 pub(crate) struct DemoArgs {
     /// A directory with text files in it, or one file
@@ -62,6 +65,9 @@ pub(crate) struct DemoArgs {
     /// How long each step may take
     #[arg(long, value_name = "TIME", default_value = "20s", value_parser = values::time)]
     timeout: Duration,
+    /// Show the tree of the network too, whenever it changes
+    #[arg(long, short = 'w')]
+    watch: bool,
     #[command(flatten)]
     child: ChildArgs,
 }
@@ -136,9 +142,11 @@ async fn play(
     let mut files = flags(Role::Files, leader);
     files.extend(["--".into(), args.path.clone().into()]);
     stage.start(Role::Files, files)?;
-    stage.start(Role::Text, flags(Role::Text, leader))?;
+    for role in [Role::Text, Role::Spare] {
+        stage.start(role, flags(role, leader))?;
+    }
     let agents = stage
-        .with(&[Role::Files, Role::Text])
+        .with(&[Role::Files, Role::Text, Role::Spare])
         .map(|agent| ready(agent, args.timeout));
     for agent in try_join_all(agents).await? {
         show.event(&agent)?;
@@ -149,19 +157,44 @@ async fn play(
     if let Some(query) = &args.query {
         caller.push(format!("--query={query}").into());
     }
+    if args.watch {
+        caller.push("--watch".into());
+    }
     let caller = stage.start(Role::Caller, caller)?;
     show.event(&ready(caller, args.timeout).await?)?;
-    while let Some(event) = caller.next(args.timeout.saturating_add(GRACE)).await? {
+    follow(stage, args.timeout.saturating_add(GRACE), show).await
+}
+
+/// Shows what the caller does, and kills whom it can do without.
+async fn follow(stage: &mut Stage, limit: Duration, show: &mut Show<'_>) -> Result<(), Failure> {
+    let mut done = false;
+    loop {
+        let Some(caller) = stage.with(&[Role::Caller]).next() else {
+            return Err(Failure::internal("there is no caller"));
+        };
+        let Some(event) = caller.next(limit).await? else {
+            return match done {
+                true => Ok(()),
+                false => Err(Failure::internal(
+                    "the caller ended before its work was done",
+                )),
+            };
+        };
         show.event(&event)?;
         match event {
             Event::Failed(failed) => return Err(failed.into()),
-            Event::Summarized { .. } => return Ok(()),
+            Event::Spread { by, .. } => {
+                let pid = stage.kill(Role::Spare).await?;
+                let spare = by.into_iter().find(|share| share.address.name() == SPARE);
+                if let Some(Share { address, .. }) = spare {
+                    let role = Role::Spare;
+                    show.event(&Event::Killed { role, pid, address })?;
+                }
+            }
+            Event::FailedOver { .. } => done = true,
             _ => {}
         }
     }
-    Err(Failure::internal(
-        "the caller ended before its work was done",
-    ))
 }
 
 /// Waits until a process is up.

@@ -10,10 +10,12 @@ use futures::{Stream, StreamExt};
 use o_address::{Address, PeerId};
 use o_core::{CallError, Capability, DiscoveryError, Provider, Query};
 use o_node::{CallerExt, Keypair, Node, Preset, TypedStream};
+use tokio::sync::oneshot;
 
 use super::{
     DemoArgs, MORE_TIME,
     event::{Event, millis},
+    failover,
     wire::{Found, Picked, Piece, READ, ReadParams, SEARCH, SUMMARIZE, SearchParams},
 };
 use crate::{exit::Failure, output::Output};
@@ -31,64 +33,101 @@ struct Agent {
 
 /// Finds both agents, pipes the one into the other and tells of it.
 pub(super) async fn run(node: &Node, args: &DemoArgs, output: &Output) -> Result<(), Failure> {
-    let (files, text) = tokio::try_join!(
-        find(node, SEARCH.0, args.timeout, output),
-        find(node, SUMMARIZE.0, args.timeout, output),
-    )?;
-    for agent in [&files, &text] {
-        measure(node, agent, args.timeout, output).await?;
-    }
-    let paths = search(node, &files.address, args, output).await?;
-    pipe(
-        node,
-        &files.address,
-        &text.address,
-        paths,
-        args.timeout,
-        output,
-    )
-    .await
+    let (killed, over) = oneshot::channel();
+    let watching = async {
+        let leader = args.child.leader().filter(|_| args.watch);
+        let Some(leader) = leader else {
+            return Ok(());
+        };
+        let killed = async {
+            // Where the work has failed, nobody was killed.
+            let _ = over.await;
+        };
+        failover::watch(node, leader, output, killed).await
+    };
+    let working = async {
+        work(node, args, output).await?;
+        let _ = killed.send(()); // Nobody may be watching.
+        Ok(())
+    };
+    tokio::try_join!(working, watching)?;
+    Ok(())
 }
 
-/// The first who confirms that it has a capability.
+async fn work(node: &Node, args: &DemoArgs, output: &Output) -> Result<(), Failure> {
+    let (files, texts) = tokio::try_join!(
+        find(node, SEARCH.0, 1, args.timeout, output),
+        find(node, SUMMARIZE.0, 2, args.timeout, output),
+    )?;
+    for agent in files.iter().chain(&texts) {
+        measure(node, agent, args.timeout, output).await?;
+    }
+    let (Some(files), Some(text)) = (files.first(), texts.first()) else {
+        return Err(Failure::internal("nobody was found"));
+    };
+    let paths = search(node, &files.address, args, output).await?;
+    let ends = [&files.address, &text.address];
+    let sentences = pipe(node, ends, paths.clone(), args.timeout, output).await?;
+    // Files without a sentence have names.
+    let texts = if sentences.is_empty() {
+        paths
+    } else {
+        sentences
+    };
+    failover::run(node, &texts, args.timeout, output).await
+}
+
+/// So many who confirm that they have a capability, the first ones.
 async fn find(
     node: &Node,
     capability: &str,
+    count: usize,
     limit: Duration,
     output: &Output,
-) -> Result<Agent, Failure> {
+) -> Result<Vec<Agent>, Failure> {
     let capability: Capability = capability
         .parse()
         .map_err(|e: o_core::CapabilityError| Failure::internal(e.to_string()))?;
     let begun = Instant::now();
-    let (address, provider) = tokio::time::timeout(limit, first(node, &capability))
-        .await
-        .unwrap_or_else(|_| {
-            let text =
-                format!("nobody with the capability {capability} was found within {limit:?}");
-            Err(Failure::not_found(text).hint(MORE_TIME))
-        })?;
-    output.value(&Event::Found {
-        capability,
-        address: address.clone(),
-        peer_id: provider.peer,
-        addresses: provider.addresses.clone(),
-        source: provider.sources.iter().map(ToString::to_string).collect(),
-        confirmed: provider.confirmed,
-        age_ms: u64::try_from(provider.age.as_millis()).unwrap_or(u64::MAX),
-        elapsed_ms: millis(begun.elapsed()),
+    let mut agents: Vec<Agent> = Vec::new();
+    let finding = async {
+        while agents.len() < count {
+            let (address, provider) = another(node, &capability, &agents).await?;
+            output.value(&Event::Found {
+                capability: capability.clone(),
+                address: address.clone(),
+                peer_id: provider.peer,
+                addresses: provider.addresses.clone(),
+                source: provider.sources.iter().map(ToString::to_string).collect(),
+                confirmed: provider.confirmed,
+                age_ms: u64::try_from(provider.age.as_millis()).unwrap_or(u64::MAX),
+                elapsed_ms: millis(begun.elapsed()),
+            })?;
+            let address = address.pinned(provider.peer);
+            agents.push(Agent { address, provider });
+        }
+        Ok(())
+    };
+    let found = tokio::time::timeout(limit, finding).await;
+    found.unwrap_or_else(|_| {
+        let text = format!("nobody with the capability {capability} was found within {limit:?}");
+        Err(Failure::not_found(text).hint(MORE_TIME))
     })?;
-    Ok(Agent {
-        address: address.pinned(provider.peer),
-        provider,
-    })
+    Ok(agents)
 }
 
-async fn first(node: &Node, capability: &Capability) -> Result<(Address, Provider), Failure> {
+/// Somebody who has a capability and is not among those who were found.
+async fn another(
+    node: &Node,
+    capability: &Capability,
+    found: &[Agent],
+) -> Result<(Address, Provider), Failure> {
+    let is_known = |peer: &PeerId| found.iter().any(|agent| agent.provider.peer == *peer);
     loop {
         let mut providers = node.find(Query::Capability(capability.clone()));
         while let Some(provider) = providers.next().await {
             match provider {
+                Ok(provider) if is_known(&provider.peer) => {}
                 Ok(provider) => {
                     if let Some(record) = provider.record.as_ref().filter(|_| provider.confirmed) {
                         return Ok((record.record().address.clone(), provider));
@@ -195,15 +234,15 @@ struct Meter {
 }
 
 /// Lets the files' text flow from one agent to the other and tells of each sentence that comes out.
-/// Nothing is collected on the way: a sentence of the first file is here before the last is read.
+/// Nothing but the sentences is collected on the way: one of the first file is here before the last file
+/// is read. Returns the sentences.
 async fn pipe(
     node: &Node,
-    files: &Address,
-    text: &Address,
+    [files, text]: [&Address; 2],
     paths: Vec<String>,
     limit: Duration,
     output: &Output,
-) -> Result<(), Failure> {
+) -> Result<Vec<String>, Failure> {
     let begun = Instant::now();
     let meter = Arc::new(Mutex::new(Meter::default()));
     let params = ReadParams { paths };
@@ -218,7 +257,7 @@ async fn pipe(
         .await
         .map_err(|f| f.context("summarizing the text"))?;
 
-    let (mut sentences, mut first_ms) = (0, None);
+    let (mut sentences, mut first_ms) = (Vec::new(), None);
     loop {
         let next = async { picked.next().await.transpose() };
         let next = within(limit, next)
@@ -236,7 +275,7 @@ async fn pipe(
         };
         let elapsed_ms = millis(begun.elapsed());
         first_ms.get_or_insert(elapsed_ms);
-        sentences += 1;
+        sentences.push(sentence.clone());
         output.value(&Event::Sentence {
             document,
             sentence,
@@ -253,12 +292,15 @@ async fn pipe(
     let elapsed_ms = millis(begun.elapsed());
     let (documents, bytes) = (meter.documents, meter.bytes);
     output.value(&Event::Summarized {
+        from: files.without_pin(),
+        to: text.without_pin(),
         documents,
         bytes,
-        sentences,
+        sentences: sentences.len(),
         first_ms,
         elapsed_ms,
-    })
+    })?;
+    Ok(sentences)
 }
 
 /// The pieces up to the first error, counted.

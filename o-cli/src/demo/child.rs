@@ -8,8 +8,8 @@ use std::{
 };
 
 use clap::Args;
-use o_address::{Address, AddressError, TransportAddr};
-use o_core::{Capability, CapabilityError, NetworkId, Node as _};
+use o_address::{Address, AddressError, PeerId, TransportAddr};
+use o_core::{Access, Capability, CapabilityError, NetworkId, Node as _};
 use o_node::{Hosting, KeyFile, Methods, Node, NodeBuilder, Preset};
 use tokio::sync::oneshot;
 
@@ -26,6 +26,12 @@ use crate::{exit::Failure, output::Output};
 /// How long a node waits for its calls when it stops.
 const DRAIN: Duration = Duration::from_millis(500);
 
+/// The name of the node that the others join.
+const LEADER: &str = "o://demo";
+
+/// The name of the agent that is killed.
+pub(super) const SPARE: &str = "o://demo/spare";
+
 /// What the demo tells its processes. Nobody else needs it.
 #[derive(Clone, Debug, Args)]
 pub(super) struct ChildArgs {
@@ -40,6 +46,11 @@ pub(super) struct ChildArgs {
 }
 
 impl ChildArgs {
+    /// The node that this one knows.
+    pub(super) fn leader(&self) -> Option<PeerId> {
+        self.demo_bootstrap.as_ref()?.peer_id()
+    }
+
     /// The flags that make a process what it is.
     pub(super) fn flags(
         role: Role,
@@ -101,10 +112,21 @@ pub(super) async fn run(role: Role, args: &DemoArgs, output: &Output) -> Result<
 }
 
 fn builder(role: Role, args: &DemoArgs, key: &KeyFile, hosted: Option<Hosted>) -> NodeBuilder {
+    let leader: Option<Address> = match role {
+        Role::Leader => LEADER.parse().ok(),
+        _ => None,
+    };
+    let is_child = hosted.is_some();
     let builder = Node::builder(key.keypair().clone(), Preset::Local).configure(|config| {
         config.network = args.child.demo_network.clone().unwrap_or_default();
         config.bootstrap = args.child.demo_bootstrap.iter().cloned().collect();
         config.node.drain = DRAIN;
+        config.hierarchy.name = leader;
+        if is_child {
+            config.hierarchy.parent = args.child.demo_bootstrap.clone();
+            // The caller belongs to no family.
+            config.hierarchy.policy.access = Some(Access::Everybody);
+        }
         config.agent = format!("o-demo-{}/{}", role.name(), env!("CARGO_PKG_VERSION"));
     });
     let builder = if role == Role::Caller {
@@ -148,14 +170,13 @@ impl Hosted {
                     vec![SEARCH.0, READ.0],
                 )
             }
-            Role::Text => {
+            Role::Text | Role::Spare => {
                 let description = "Picks the sentences of documents that say most.";
-                (
-                    "o://demo/text",
-                    text::methods(),
-                    description,
-                    vec![SUMMARIZE.0],
-                )
+                let address = match role {
+                    Role::Spare => SPARE,
+                    _ => "o://demo/text",
+                };
+                (address, text::methods(), description, vec![SUMMARIZE.0])
             }
         };
         let address = address

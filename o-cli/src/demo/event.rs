@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use o_address::{Address, PeerId, TransportAddr};
 use o_core::{Capability, ErrorCode};
+use o_node::TreeNode;
 use serde::{Deserialize, Serialize};
 
 use super::wire::Hit;
@@ -20,6 +21,8 @@ pub(super) enum Role {
     Files,
     /// Summarizes text.
     Text,
+    /// The same, in another process.
+    Spare,
     /// Finds both and pipes the one into the other.
     Caller,
 }
@@ -30,6 +33,7 @@ impl Role {
             Self::Leader => "leader",
             Self::Files => "files",
             Self::Text => "text",
+            Self::Spare => "spare",
             Self::Caller => "caller",
         }
     }
@@ -90,16 +94,54 @@ pub(super) enum Event {
     },
     /// The pipe has ended.
     Summarized {
+        from: Address,
+        to: Address,
         documents: usize,
         bytes: u64,
         sentences: usize,
         first_ms: Option<f64>,
         elapsed_ms: f64,
     },
+    /// Calls have gone to whoever has a capability, each picked anew.
+    Spread {
+        capability: Capability,
+        method: String,
+        calls: usize,
+        by: Vec<Share>,
+        elapsed_ms: f64,
+    },
+    /// One of the providers was killed in the middle of it.
+    Killed {
+        role: Role,
+        pid: u32,
+        address: Address,
+    },
+    /// The calls that were made while it was killed and afterwards.
+    FailedOver {
+        calls: usize,
+        /// Calls that came to nothing.
+        failed: usize,
+        /// Calls that were made again elsewhere.
+        again: usize,
+        by: Vec<Share>,
+        /// How long the slowest took.
+        slowest_ms: f64,
+        elapsed_ms: f64,
+    },
+    /// The tree of the network, where it has changed.
+    Tree { nodes: Vec<TreeNode> },
     /// The caller could not go on.
     Failed(Failed),
     /// Every process has ended and everything that they wrote is removed.
     Done { processes: usize, elapsed_ms: f64 },
+}
+
+/// How many calls an agent has answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Share {
+    pub(super) address: Address,
+    pub(super) peer_id: PeerId,
+    pub(super) calls: usize,
 }
 
 /// A failure on its way from one process to another.

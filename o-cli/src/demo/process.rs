@@ -81,6 +81,18 @@ impl Stage {
             .filter(|process| roles.contains(&process.role))
     }
 
+    /// Kills the process in this role, without a word to it; its process id.
+    ///
+    /// # Errors
+    /// There is none, or it has ended.
+    pub(super) async fn kill(&mut self, role: Role) -> Result<u32, Failure> {
+        let gone = || Failure::internal(format!("the {} process has ended", role.name()));
+        let process = self.with(&[role]).next().ok_or_else(gone)?;
+        let pid = process.child.id().ok_or_else(gone)?;
+        process.child.kill().await?;
+        Ok(pid)
+    }
+
     /// Ends every process and removes the directory. Returns how many there were.
     ///
     /// # Cancel safety

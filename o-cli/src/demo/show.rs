@@ -3,9 +3,11 @@
 use std::fmt::Display;
 
 use o_address::TransportAddr;
+use o_node::TreeNode;
 
-use super::event::{Event, Role};
+use super::event::{Event, Role, Share};
 use crate::{
+    commands::drawn,
     exit::Failure,
     output::{Output, Style, one_line},
 };
@@ -61,6 +63,30 @@ impl<'a> Show<'a> {
                 ..
             } => self.sentence(document, sentence, *overall),
             Event::Summarized { .. } => self.summarized(event),
+            Event::Spread {
+                capability,
+                method,
+                calls,
+                by,
+                elapsed_ms,
+            } => {
+                let text = format!(
+                    "{calls} calls of `{method}` to whoever can {capability}: {}",
+                    shares(by)
+                );
+                self.step("spread", text, *elapsed_ms)
+            }
+            Event::Killed { pid, address, .. } => {
+                let mark = self.output.paint(Style::Red, "✗");
+                let name = self
+                    .output
+                    .paint(Style::Bold, format_args!("{:<8}", "kill"));
+                self.output.line(format!(
+                    "{mark} {name} {address}, pid {pid}, in the middle of it"
+                ))
+            }
+            Event::FailedOver { .. } => self.failed_over(event),
+            Event::Tree { nodes } => self.tree(nodes),
             Event::Failed(_) => Ok(()),
             Event::Done {
                 processes,
@@ -79,7 +105,7 @@ impl<'a> Show<'a> {
             ),
         ))?;
         let text = format!(
-            "Four processes, each with a key of its own, over encrypted TCP on 127.0.0.1; network {network}."
+            "Five processes, each with a key of its own, over encrypted TCP on 127.0.0.1; network {network}."
         );
         output.line(output.paint(Style::Dim, text))?;
         output.line("")
@@ -193,6 +219,8 @@ impl<'a> Show<'a> {
 
     fn summarized(&self, event: &Event) -> Result<(), Failure> {
         let Event::Summarized {
+            from,
+            to,
             documents,
             bytes,
             sentences,
@@ -210,10 +238,35 @@ impl<'a> Show<'a> {
         let first = first_ms.map_or(String::new(), |ms| format!(", the first after {ms:.0} ms"));
         let (files, sentences) = (count(*documents, "file"), count(*sentences, "sentence"));
         let size = size(*bytes);
-        let text = format!(
-            "{files}, {size}, from o://demo/files to o://demo/text; {sentences} back{first}"
-        );
+        let text = format!("{files}, {size}, from {from} to {to}; {sentences} back{first}");
         self.step("pipe", text, *elapsed_ms)
+    }
+
+    fn failed_over(&self, event: &Event) -> Result<(), Failure> {
+        let Event::FailedOver {
+            calls,
+            failed,
+            again,
+            by,
+            slowest_ms,
+            elapsed_ms,
+        } = event
+        else {
+            return Ok(());
+        };
+        let text = format!(
+            "{calls} calls meanwhile: {failed} failed, {again} made again elsewhere, the slowest {slowest_ms:.0} ms; {}",
+            shares(by)
+        );
+        self.step("go on", text, *elapsed_ms)
+    }
+
+    fn tree(&self, nodes: &[TreeNode]) -> Result<(), Failure> {
+        for line in drawn(nodes) {
+            let line = self.output.paint(Style::Dim, line);
+            self.output.line(format!("           {line}"))?;
+        }
+        Ok(())
     }
 
     fn done(&self, processes: usize, elapsed_ms: f64) -> Result<(), Failure> {
@@ -227,6 +280,7 @@ impl<'a> Show<'a> {
                 "o demo ~/Documents --query \"words of yours\"",
                 "the same on files of your own",
             ),
+            ("o demo --watch", "with the tree of the network"),
             ("o serve o://try/echo", "an agent; in another terminal:"),
             ("o call o://try/echo echo '\"hello\"'", "call it"),
         ] {
@@ -249,6 +303,14 @@ impl<'a> Show<'a> {
             output.paint(Style::Dim, format_args!("· {time}"))
         ))
     }
+}
+
+/// Who has answered how many calls.
+fn shares(by: &[Share]) -> String {
+    let each = by
+        .iter()
+        .map(|share| format!("{} {}", share.address, share.calls));
+    each.collect::<Vec<_>>().join(", ")
 }
 
 /// A transport address without its peer.

@@ -1,6 +1,6 @@
 //! The text agent: takes documents piece by piece and streams back what they say.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use futures::{Stream, stream};
 use o_core::CallError;
@@ -10,7 +10,8 @@ use super::{
     files::blocking,
     rank::{MAX_SENTENCES, Ranking},
     sentences::sentences,
-    wire::{Picked, Piece, SUMMARIZE},
+    wire::{KEYWORDS, KeywordsParams, Picked, Piece, SUMMARIZE},
+    words::words,
 };
 
 /// Sentences picked for each document, and for all of them together.
@@ -18,6 +19,9 @@ const PER_DOCUMENT: usize = 2;
 const OVERALL: usize = 3;
 /// Sentences of each document that are ranked against those of the others.
 const SHORTLISTED: usize = 8;
+/// Keywords of a text, and the longest text that they are looked for in, in bytes.
+const KEYWORDS_OF: usize = 5;
+const MAX_KEYWORD_TEXT: usize = 64 * 1024;
 /// Largest document, in bytes, and most documents of a call.
 const MAX_DOCUMENT: usize = 1024 * 1024;
 const MAX_DOCUMENTS: usize = 256;
@@ -33,6 +37,30 @@ pub(super) fn methods() -> Methods {
              and of all documents at the end.",
         )
         .idempotent()
+        .unary(KEYWORDS.1, async |_, params: KeywordsParams| {
+            keywords(&params.text)
+        })
+        .describe("The words of a text that come most often, the most frequent first.")
+        .idempotent()
+}
+
+fn keywords(text: &str) -> Result<Vec<String>, CallError> {
+    if text.len() > MAX_KEYWORD_TEXT {
+        return Err(CallError::TooLarge {
+            what: format!("a text over {MAX_KEYWORD_TEXT} bytes"),
+        });
+    }
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    for word in words(text) {
+        *counts.entry(word).or_default() += 1;
+    }
+    let mut counts: Vec<_> = counts.into_iter().collect();
+    counts.sort_unstable_by(|(a, n), (b, m)| m.cmp(n).then(a.cmp(b)));
+    Ok(counts
+        .into_iter()
+        .map(|(word, _)| word)
+        .take(KEYWORDS_OF)
+        .collect())
 }
 
 /// The picked sentences of documents that arrive piece by piece.

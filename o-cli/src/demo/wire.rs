@@ -10,6 +10,16 @@ pub(super) const READ: (&str, &str) = ("files/read", "read");
 /// The same of summarizing text.
 pub(super) const SUMMARIZE: (&str, &str) = ("text/summarize", "summarize");
 
+/// The capability that two agents have, and the method of it that is called again and again.
+pub(super) const KEYWORDS: (&str, &str) = (SUMMARIZE.0, "keywords");
+
+/// What `keywords` takes.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub(super) struct KeywordsParams {
+    /// A text of at most 64 KiB.
+    pub(super) text: String,
+}
+
 /// Which files are wanted.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(super) struct SearchParams {
