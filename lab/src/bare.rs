@@ -18,23 +18,28 @@ use libp2p::{
     swarm::{self, NetworkBehaviour, SwarmEvent},
     yamux,
 };
-use o_core::{Discovery as _, NetworkId, Query, Record, RecordTimes, SignedRecord};
+use o_core::{Discovery as _, DiscoveryError, NetworkId, Query, Record, RecordTimes, SignedRecord};
 use o_discovery::swarm::dht::{self, DhtConfig, DhtMode, Handle};
 use tokio::{sync::mpsc, task::JoinSet};
 
 use self::plain::Plain;
-pub(crate) use self::watched::{Counts, Liar, told};
+pub(crate) use self::watched::{Counts, Liar, Watched, told};
+use crate::warn;
 
 /// How long a connection stays that nobody uses.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// Nodes that join at once.
-const JOINING: usize = 16;
+/// Nodes that join at once, and how often one tries: where many share two processors, one may be slow.
+const JOINING: usize = 8;
+const JOIN_TRIES: usize = 5;
+
+/// After so many more it is said how many there are.
+const PROGRESS: usize = 100;
 
 #[derive(NetworkBehaviour)]
 struct Behaviour {
     identify: identify::Behaviour,
-    dht: watched::Watched,
+    dht: Watched,
 }
 
 /// A node that runs until it is dropped, without a goodbye.
@@ -68,7 +73,7 @@ impl Bare {
         let table = dht::behaviour(peer, &network, &config);
         let behaviour = Behaviour {
             identify: identify::Behaviour::new(identify),
-            dht: watched::Watched::new(table, counts.clone(), liar),
+            dht: Watched::new(table, counts.clone(), liar),
         };
         let transport = MemoryTransport::default()
             .upgrade(Version::V1Lazy)
@@ -112,7 +117,13 @@ impl Bare {
         for other in others {
             self.meet(other).await?;
         }
-        self.handle.bootstrap().await.context("nobody to join")
+        let mut tries = 1;
+        loop {
+            match self.handle.bootstrap().await {
+                Err(DiscoveryError::TimedOut { .. }) if tries < JOIN_TRIES => tries += 1,
+                done => return done.context("nobody to join"),
+            }
+        }
     }
 
     /// Announces an agent with a capability.
@@ -185,12 +196,6 @@ fn on_event(
             info,
             ..
         })) => state.on_identify(table, peer_id, &info.protocols, &info.listen_addrs, now),
-        SwarmEvent::ConnectionClosed {
-            peer_id,
-            num_established: 0,
-            cause: Some(_),
-            ..
-        } => state.on_lost(table, peer_id),
         _ => {}
     }
 }
@@ -218,6 +223,9 @@ pub(crate) async fn network(count: usize, config: &DhtConfig) -> anyhow::Result<
             .try_collect()
             .await?;
         nodes.extend(joined);
+        if nodes.len() / PROGRESS > known / PROGRESS && nodes.len() < count {
+            warn(format_args!("{} of {count} nodes have joined", nodes.len()));
+        }
     }
     Ok(nodes)
 }

@@ -12,13 +12,22 @@ pub fn percentile(values: &[Duration], percent: usize) -> Option<Duration> {
 
 /// Memory of this process that is in RAM, in bytes; 0 where the system does not tell.
 pub fn resident_bytes() -> u64 {
+    resident("/proc/self/statm")
+}
+
+fn resident(statm: &str) -> u64 {
     // Pages of 4 KiB: the programs of this package run on Linux, x86-64 and AArch64 with 4 KiB pages.
     const PAGE: u64 = 4096;
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let statm = std::fs::read_to_string(statm).unwrap_or_default();
     let pages = statm.split_whitespace().nth(1);
     pages
         .and_then(|pages| pages.parse::<u64>().ok())
         .map_or(0, |pages| pages * PAGE)
+}
+
+/// The same of another process.
+pub(crate) fn resident_bytes_of(pid: u32) -> u64 {
+    resident(&format!("/proc/{pid}/statm"))
 }
 
 /// Time of the processors that this process has taken, in user and kernel mode; zero where the system

@@ -1,6 +1,8 @@
 //! Nodes in processes of their own: this program, run once more for each.
 
 use std::{
+    fs::File,
+    path::PathBuf,
     process::Stdio,
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
@@ -38,6 +40,8 @@ pub(crate) struct Plan {
     pub(crate) listen: Option<TransportAddr>,
     pub(crate) bootstrap: Vec<TransportAddr>,
     pub(crate) parent: Option<TransportAddr>,
+    /// Where warnings go; otherwise nobody reads them.
+    pub(crate) log: Option<PathBuf>,
 }
 
 /// Calls that a member has made, by how they ended.
@@ -71,6 +75,10 @@ impl Member {
             .env(VARIABLE, serde_json::to_string(plan)?)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(match &plan.log {
+                Some(path) => Stdio::from(File::create(path)?),
+                None => Stdio::inherit(),
+            })
             .kill_on_drop(true)
             .spawn()
             .context("the process of a member")?;
@@ -92,6 +100,11 @@ impl Member {
             address: ready.address,
             child,
         })
+    }
+
+    /// Its process, while it runs.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.child.id()
     }
 
     /// Kills it, so that it cannot say goodbye.
@@ -155,6 +168,13 @@ pub async fn be_member() -> anyhow::Result<bool> {
         return Ok(false);
     };
     let plan: Plan = serde_json::from_str(&plan)?;
+    if plan.log.is_some() {
+        tracing_subscriber::fmt()
+            .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
+            .with_writer(std::io::stderr)
+            .with_ansi(false)
+            .init();
+    }
     let node = start(&plan).await?;
     let address = node.listen_addresses().into_iter().next();
     let ready = Ready {

@@ -1,7 +1,9 @@
 //! Named experiments with many nodes; each writes its figures and a plot.
 
+mod balance;
 mod discovery;
 mod failover;
+mod forged;
 mod gone;
 mod leader;
 mod swarm;
@@ -23,7 +25,7 @@ use crate::{
 };
 
 /// The experiments: name and what it measures.
-pub const ALL: [(&str, &str); 7] = [
+pub const ALL: [(&str, &str); 9] = [
     (
         "discovery",
         "how long until a new agent is found by name and by capability, by the number of nodes",
@@ -35,6 +37,14 @@ pub const ALL: [(&str, &str); 7] = [
     (
         "failover",
         "calls lost and time to recovery when one of two providers ends under load",
+    ),
+    (
+        "balance",
+        "how calls by capability spread over equal providers, and over some that fail half of theirs",
+    ),
+    (
+        "forged",
+        "what a million forged, oversized and stale records of one peer cost, and who notices",
     ),
     (
         "swarm",
@@ -77,8 +87,9 @@ impl Size {
     fn suited_to(&self, name: &str) -> Self {
         let nodes: &[usize] = match name {
             _ if !self.nodes.is_empty() => &self.nodes,
-            "table" => &[50, 100, 200],
+            "table" => &[100, 300, 1000],
             "sybil" => &[50],
+            "balance" => &[100],
             "swarm" | "leader" => &[10, 25, 50],
             _ => &[4, 8, 16, 32, 64],
         };
@@ -108,6 +119,8 @@ pub async fn run(name: &str, size: &Size, directory: &Path) -> anyhow::Result<[P
         "discovery" => discovery::run(size).await?,
         "gone" => gone::run(size).await?,
         "failover" => failover::run(size).await?,
+        "balance" => balance::run(size).await?,
+        "forged" => forged::run(size).await?,
         "swarm" => swarm::run(size).await?,
         "leader" => leader::run(size).await?,
         "table" => table::run(size).await?,

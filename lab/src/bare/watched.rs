@@ -12,7 +12,7 @@ use std::{
 use libp2p::{
     Multiaddr, PeerId,
     core::{Endpoint, transport::PortUse},
-    kad::{self, KadPeer, QueryId},
+    kad::{self, KadPeer, QueryId, RecordKey},
     swarm::{
         ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, NotifyHandler, THandler,
         THandlerInEvent, THandlerOutEvent, ToSwarm,
@@ -104,16 +104,18 @@ pub(crate) trait Liar: Send + 'static {
 }
 
 /// The table's behaviour, watched.
-pub(super) struct Watched {
+pub(crate) struct Watched {
     inner: dht::Behaviour,
     counts: Arc<Counts>,
     /// Whoever answers instead, and stores nothing.
     liar: Option<Box<dyn Liar>>,
     answers: VecDeque<ToSwarm<dht::Event, ToHandler>>,
+    /// In whose name announcements are made that no query has led to.
+    query: Option<QueryId>,
 }
 
 impl Watched {
-    pub(super) fn new(
+    pub(crate) fn new(
         inner: dht::Behaviour,
         counts: Arc<Counts>,
         liar: Option<Box<dyn Liar>>,
@@ -123,7 +125,25 @@ impl Watched {
             counts,
             liar,
             answers: VecDeque::new(),
+            query: None,
         }
+    }
+
+    /// Says to a connected peer that somebody provides a key.
+    pub(crate) fn announce(&mut self, to: PeerId, key: RecordKey, provider: KadPeer) {
+        let inner = &mut self.inner;
+        let query_id = *self
+            .query
+            .get_or_insert_with(|| inner.get_providers(key.clone()));
+        self.answers.push_back(ToSwarm::NotifyHandler {
+            peer_id: to,
+            handler: NotifyHandler::Any,
+            event: ToHandler::AddProvider {
+                key,
+                provider,
+                query_id,
+            },
+        });
     }
 
     pub(super) fn table(&mut self) -> &mut dht::Behaviour {

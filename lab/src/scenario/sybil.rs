@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use futures::{StreamExt as _, stream};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use libp2p::{
     Multiaddr, PeerId,
     identity::Keypair,
@@ -24,8 +24,11 @@ use crate::{
 /// Keys among which the attacker picks those closest to the capability's.
 const GROUND: usize = 1 << 16;
 
-/// Searches of one network at once.
-const SEARCHING: usize = 4;
+/// Searches of one network at once: most of their time they wait for those who say nothing.
+const SEARCHING: usize = 64;
+
+/// How long a Sybil asks around when it joins; those who came before it may say nothing.
+const JOINING: Duration = Duration::from_secs(2);
 
 /// Which keys the attacker surrounds, and how many shards the honest nodes use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,9 +159,8 @@ async fn surround(
     count: usize,
     config: &DhtConfig,
 ) -> anyhow::Result<Vec<Bare>> {
-    let mut sybils = Vec::new();
     if count == 0 {
-        return Ok(sybils);
+        return Ok(Vec::new());
     }
     // Nobody is asked meanwhile.
     let mut keys: Vec<Keypair> = (0..GROUND).map(|_| Keypair::generate_ed25519()).collect();
@@ -174,19 +176,22 @@ async fn surround(
         .iter()
         .map(|keys| keys.public().to_peer_id())
         .collect();
-    for (n, keys) in chosen.iter().enumerate() {
+    let coming = chosen.iter().enumerate().map(|(n, keys)| {
         let habit = [Habit::Empty, Habit::Friends, Habit::Fakes, Habit::Silent][n % 4];
         let liar = Sybil {
             habit,
             friends: friends.clone(),
             rng: Rng::new(n as u64),
         };
-        let sybil = Bare::start(keys, config.clone(), Some(Box::new(liar))).await?;
-        let others: Vec<&Bare> = honest.iter().collect();
-        sybil.join(&others).await?;
-        sybils.push(sybil);
-    }
-    Ok(sybils)
+        async move {
+            let sybil = Bare::start(keys, config.clone(), Some(Box::new(liar))).await?;
+            let others: Vec<&Bare> = honest.iter().collect();
+            // They have all met it, whether or not it gets to know others in that time.
+            let _ = tokio::time::timeout(JOINING, sybil.join(&others)).await;
+            anyhow::Ok(sybil)
+        }
+    });
+    stream::iter(coming).buffer_unordered(8).try_collect().await
 }
 
 fn key(capability: &str, shard: u8) -> anyhow::Result<KBucketKey<RecordKey>> {

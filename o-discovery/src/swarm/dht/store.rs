@@ -3,7 +3,7 @@
 use std::{
     borrow::Cow,
     cell::Cell,
-    collections::{BTreeMap, HashMap, hash_map},
+    collections::{BTreeMap, HashMap, HashSet, hash_map},
     iter,
     time::Instant,
 };
@@ -15,8 +15,12 @@ use libp2p::{
         store::{Error, RecordStore, Result},
     },
 };
+use tracing::warn;
 
 use super::DhtConfig;
+
+/// Most peers that are remembered for having announced too much.
+const MAX_NAMED: usize = 1024;
 
 /// The provider records that this node keeps.
 ///
@@ -38,6 +42,8 @@ pub struct ProviderStore {
     /// How many records of others there are, and how many for each provider.
     count: usize,
     per_peer: HashMap<PeerId, usize>,
+    /// Peers of which the log says already that they announce too much.
+    named: HashSet<PeerId>,
     known: KnownPeers,
     /// Where the first answer about a key begins: not the same everywhere.
     first: usize,
@@ -64,6 +70,7 @@ impl ProviderStore {
             others: HashMap::new(),
             count: 0,
             per_peer: HashMap::new(),
+            named: HashSet::new(),
             known: KnownPeers::new(config.max_known_peers),
             first: local.to_bytes().last().copied().unwrap_or_default().into(),
         }
@@ -97,6 +104,7 @@ impl ProviderStore {
             forget_expired(providers, count, per_peer, now);
             !providers.records.is_empty()
         });
+        self.named.retain(|peer| self.per_peer.contains_key(peer));
     }
 
     /// Remembers where `peer` said that it listens.
@@ -151,6 +159,13 @@ impl RecordStore for ProviderStore {
             .get(&record.key)
             .map_or(0, |held| held.records.len());
         let of_peer = self.per_peer.get(&record.provider).copied().unwrap_or(0);
+        if of_peer >= self.max_per_peer
+            && self.named.len() < MAX_NAMED
+            && self.named.insert(record.provider)
+        {
+            let (peer, limit) = (record.provider, self.max_per_peer);
+            warn!(%peer, limit, "a peer announces more keys than one may: the others are not kept");
+        }
         if self.count >= self.max_others
             || of_key >= self.max_per_key
             || of_peer >= self.max_per_peer
