@@ -28,7 +28,7 @@ mod transport;
 pub use self::{
     agent::agent,
     caller::caller,
-    discovery::{DiscoveryCase, discovery},
+    discovery::{DiscoveryCase, discovery, searching},
     events::events,
     gater::{GaterCase, gater},
     node::node,

@@ -277,7 +277,7 @@ fn a_search_asks_for_one_thing() {
 
 #[tokio::test]
 async fn it_conforms_as_a_source() {
-    use o_testkit::conformance::{DiscoveryCase, discovery};
+    use o_testkit::conformance::{DiscoveryCase, discovery, searching};
 
     let key = Key(peer(7));
     let nobody: Registries = Arc::new(Vec::new);
@@ -286,6 +286,9 @@ async fn it_conforms_as_a_source() {
     let source = source.with_own(registry(), peer(7));
     let case = DiscoveryCase::one(Arc::new(source), key);
     tokio::time::timeout(Duration::from_secs(60), discovery(&case))
+        .await
+        .unwrap();
+    tokio::time::timeout(Duration::from_secs(60), searching(&case))
         .await
         .unwrap();
 }

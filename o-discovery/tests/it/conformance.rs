@@ -14,7 +14,9 @@ use o_testkit::{
 #[tokio::test]
 async fn a_directory_in_memory_conforms() {
     let source = Arc::new(MemoryDiscovery::default());
-    conformance::discovery(&DiscoveryCase::one(source, FakeSigner::new(test_peer(1)))).await;
+    let case = DiscoveryCase::one(source, FakeSigner::new(test_peer(1)));
+    conformance::discovery(&case).await;
+    conformance::searching(&case).await;
 }
 
 #[tokio::test]
@@ -24,6 +26,7 @@ async fn merged_sources_conform() {
         .with(MemoryDiscovery::default());
     let case = DiscoveryCase::one(Arc::new(merged), FakeSigner::new(test_peer(1)));
     conformance::discovery(&case).await;
+    conformance::searching(&case).await;
 }
 
 #[cfg(feature = "kad")]

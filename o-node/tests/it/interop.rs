@@ -10,7 +10,7 @@ use libp2p::{
     swarm::Stream,
 };
 use o_core::{CallError, DialError, Event, NodeState};
-use o_node::{Hosting, Methods, Node, NodeBuilder};
+use o_node::{Hosting, Methods, Node, NodeBuilder, NodeConfig};
 use o_transport::{from_multiaddr, from_peer_id, to_multiaddr, to_peer_id};
 
 use self::{
@@ -187,7 +187,9 @@ async fn pings_go_both_ways() {
 
 #[tokio::test]
 async fn what_plain_kademlia_provides_is_a_hint_and_not_believed() {
-    let node = start(local()).await;
+    // That nobody had the name earlier must not be remembered.
+    let forgets = |config: &mut NodeConfig| config.node.absent_lifetime = std::time::Duration::ZERO;
+    let node = start(local().configure(forgets)).await;
     let mut plain = Plain::over(Over::Tcp).await;
     acquainted(&mut plain, &node).await;
     let call = |text: &'static str| node.ask::<String>(LEADER, "echo", text);

@@ -1,5 +1,7 @@
 //! The suite of `Discovery`.
 
+mod searching;
+
 use std::{
     collections::BTreeMap,
     sync::Arc,
@@ -13,6 +15,7 @@ use o_core::{
     SignedTombstone, Signer, Tombstone,
 };
 
+pub use self::searching::searching;
 use super::check::Suite;
 
 const SUITE: Suite = Suite("Discovery");

@@ -30,6 +30,8 @@ enum Fault {
     Prefix,
     /// Announces nothing.
     Silent,
+    /// Finds everybody whatever attributes are asked for.
+    Generous,
 }
 
 #[derive(Debug)]
@@ -53,6 +55,10 @@ impl Discovery for Broken {
             Fault::Prefix => {
                 self.records.lock().unwrap().push(record.clone());
                 self.inner.announce(record).await
+            }
+            Fault::Generous => {
+                self.records.lock().unwrap().push(record.clone());
+                Ok(())
             }
             _ => self.inner.announce(record).await,
         }
@@ -88,6 +94,9 @@ impl Discovery for Broken {
                 });
                 stream::iter(found.map(of).collect::<Vec<_>>()).boxed()
             }
+            (Fault::Generous, _) => {
+                stream::iter(records.iter().map(of).collect::<Vec<_>>()).boxed()
+            }
             (Fault::Prefix, Query::Name(name)) => {
                 let found = records
                     .iter()
@@ -99,14 +108,23 @@ impl Discovery for Broken {
     }
 }
 
-async fn found(fault: Fault) -> String {
+fn case(fault: Fault) -> DiscoveryCase {
     let broken = Broken {
         fault,
         inner: Directory::default(),
         records: Mutex::default(),
     };
-    let case = DiscoveryCase::one(Arc::new(broken), FakeSigner::new(test_peer(1)));
-    failure_of(conformance::discovery(&case)).await
+    DiscoveryCase::one(Arc::new(broken), FakeSigner::new(test_peer(1)))
+}
+
+async fn found(fault: Fault) -> String {
+    failure_of(conformance::discovery(&case(fault))).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_finds_everybody_does_not_search() {
+    let found = failure_of(conformance::searching(&case(Fault::Generous))).await;
+    assert!(found.contains("a label"), "{found}");
 }
 
 #[tokio::test(start_paused = true)]
