@@ -13,6 +13,7 @@ use futures::StreamExt as _;
 use o_address::{Address, PeerId, TransportAddr};
 use o_core::{Access, Attributes, CallError, Query};
 use o_node::{CallerExt as _, Hosting, Keypair, Methods, Node, Preset};
+use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
@@ -105,6 +106,14 @@ impl Member {
     /// Its process, while it runs.
     pub(crate) fn pid(&self) -> Option<u32> {
         self.child.id()
+    }
+
+    /// Halts it: its connections stay open, and nothing answers, as with a machine that goes without a
+    /// packet.
+    pub(crate) fn freeze(&self) -> anyhow::Result<()> {
+        let id = self.child.id().context("it has ended")?;
+        let process = Pid::from_raw(id.try_into()?).context("a process")?;
+        Ok(kill_process(process, Signal::STOP)?)
     }
 
     /// Kills it, so that it cannot say goodbye.

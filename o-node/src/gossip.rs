@@ -1,7 +1,8 @@
-//! Gossip's errands: neighbors to connect with, questions to ask them, peers to look after.
+//! Gossip's errands: neighbors to connect with, to ask what they know and whether they are there.
 
 use std::{
     collections::{BTreeSet, HashMap},
+    ops::Bound,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -91,6 +92,8 @@ pub(crate) struct Gossiper {
     caller: Arc<PinnedCaller>,
     /// Neighbors whose connections are kept open.
     kept: BTreeSet<PeerId>,
+    /// The one of them that was asked last whether it is there.
+    probed: Option<PeerId>,
     /// Whether new neighbors are being connected with.
     joining: bool,
     /// What was asked lately.
@@ -110,6 +113,7 @@ impl Gossiper {
             pool,
             caller: Arc::new(caller),
             kept: BTreeSet::new(),
+            probed: None,
             joining: false,
             asked: HashMap::new(),
         }
@@ -134,6 +138,9 @@ impl Gossiper {
                 _ = look.tick() => {
                     self.keep_neighbors();
                     running.extend(self.join());
+                    if running.len() < AT_ONCE {
+                        running.extend(self.probe());
+                    }
                 }
             }
         }
@@ -194,6 +201,17 @@ impl Gossiper {
         Some(joining.boxed())
     }
 
+    /// Asks the next neighbor whether it is there. A machine that goes without a packet closes no
+    /// connection, and its silence is noticed by heartbeats the later the more nodes there are.
+    fn probe(&mut self) -> Option<BoxFuture<'static, Done>> {
+        let after = self.probed.map_or(Bound::Unbounded, Bound::Excluded);
+        let next = self.kept.range((after, Bound::Unbounded)).next();
+        let peer = *next.or_else(|| self.kept.first())?;
+        self.probed = Some(peer);
+        let (handle, caller) = (self.errands.handle.clone(), self.caller.clone());
+        Some(probe(handle, caller, peer).boxed())
+    }
+
     /// Sees to it that connections to neighbors are not closed because nobody calls.
     fn keep_neighbors(&mut self) {
         let limit = self.errands.handle.max_kept();
@@ -246,6 +264,23 @@ async fn pull(handle: Handle, caller: Arc<PinnedCaller>, from: PeerId, of: Optio
         Ok(Err(error)) => tracing::debug!(%from, %error, "a neighbor tells nothing"),
         Err(_) => tracing::debug!(%from, "a neighbor told nothing in time"),
     }
+    Done::Other
+}
+
+/// Suspects a neighbor that answers neither of two questions.
+async fn probe(handle: Handle, caller: Arc<PinnedCaller>, peer: PeerId) -> Done {
+    let patience = handle.probe_timeout();
+    for _ in 0..2 {
+        let params = encode_body(Encoding::Cbor, &()).unwrap_or_default();
+        let call = OutgoingCall::unary(Address::node().pinned(peer), "ping", params);
+        let answer = tokio::time::timeout(patience, caller.call(call.timeout(patience))).await;
+        // Whoever refuses is there. A connection that breaks is looked after by `check`.
+        if !matches!(answer, Err(_) | Ok(Err(CallError::TimedOut { .. }))) {
+            return Done::Other;
+        }
+    }
+    tracing::debug!(%peer, "a neighbor is silent");
+    handle.suspect(peer).await;
     Done::Other
 }
 

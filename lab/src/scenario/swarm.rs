@@ -24,35 +24,43 @@ const STARTING: usize = 4;
 /// For how long members come and go.
 const CHURN: Duration = Duration::from_secs(60);
 
-/// For each number of processes: agents start and are killed, then a tenth of all is replaced in a
-/// minute.
+/// For each number of processes: agents start, and every other one is killed or halted; then a tenth of
+/// all is replaced in a minute.
 pub(super) async fn run(size: &Size) -> anyhow::Result<Outcome> {
     let mut found = Measured::new("start until known to a member");
     let mut all = Measured::new("start until known to all");
     let mut gone = Measured::new("kill until known to no member");
+    let mut silent = Measured::new("silence until known to no member");
     let mut churns = Vec::new();
     for count in &size.nodes {
         let mut fleet = Fleet::start(*count).await?;
-        let (mut each, mut slowest, mut forgotten) = (Vec::new(), Vec::new(), Vec::new());
-        for round in 0..size.rounds {
+        let (mut each, mut slowest) = (Vec::new(), Vec::new());
+        let (mut killed, mut frozen) = (Vec::new(), Vec::new());
+        for round in 0..2 * size.rounds {
             let begun = Instant::now();
             let name = format!("o://lab/new-{round}");
             let new = Member::start(&fleet.plan(&name)).await?;
             let times = fleet.until(begun, |known| known.contains(&name)).await?;
             slowest.extend(times.iter().max().copied());
             each.extend(times);
-            let killed = Instant::now();
-            new.kill().await?;
-            let times = fleet.until(killed, |known| !known.contains(&name)).await?;
-            forgotten.extend(times);
+            let begun = Instant::now();
+            if round.is_multiple_of(2) {
+                new.kill().await?;
+                killed.extend(fleet.until(begun, |known| !known.contains(&name)).await?);
+            } else {
+                new.freeze()?;
+                frozen.extend(fleet.until(begun, |known| !known.contains(&name)).await?);
+                new.kill().await?;
+            }
         }
         found.add(*count, each);
         all.add(*count, slowest);
-        gone.add(*count, forgotten);
+        gone.add(*count, killed);
+        silent.add(*count, frozen);
         churns.push(fleet.churn().await?);
     }
     let title = "Agents in processes of their own, by gossip on 127.0.0.1";
-    let mut outcome = by_nodes(title, &[found, all, gone], &[50, 99]);
+    let mut outcome = by_nodes(title, &[found, all, gone, silent], &[50, 99]);
     outcome.figures["churn"] = json!(churns);
     Ok(outcome)
 }

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use futures::{StreamExt as _, stream};
 use serde_json::{Value, json};
 
+use self::churn::Churn;
 use super::{Outcome, Size};
 use crate::{
     bare::{Bare, Found, network, server},
@@ -42,14 +43,13 @@ struct Row {
     /// Processor time of a node in a minute in which nothing is asked.
     idle: Duration,
     at_rest: Tally,
-    under_churn: Tally,
+    churn: Churn,
     /// Messages of one search, one bootstrap, one announcement of a name with a capability.
     search: f64,
     bootstrap: f64,
     announcement: f64,
-    /// Messages of a node in a minute: at rest, with the default intervals; and under churn, counted.
+    /// Messages of a node in a minute at rest, with the default intervals.
     per_minute: f64,
-    per_minute_churn: f64,
 }
 
 /// The searches of one kind.
@@ -114,7 +114,7 @@ pub(super) async fn run(size: &Size) -> anyhow::Result<Outcome> {
             row.per_minute
         }),
         figure("messages per node and minute, 10 %/min churn", |row| {
-            row.per_minute_churn
+            row.churn.per_minute
         }),
         figure("messages per search", |row| row.search),
         figure("KiB per node, at rest", |row| row.bytes_at_rest / 1024.0),
@@ -194,7 +194,7 @@ async fn one_size(count: usize, rounds: usize) -> anyhow::Result<Row> {
     let per_minute = bootstrap * every(bootstrap_interval)
         + announcement / ONE_IN as f64 * every(config.republish_interval);
 
-    let (under_churn, per_minute_churn) = churn::run(nodes, &announcers, &config).await?;
+    let churn = churn::run(nodes, &announcers, &config).await?;
     let row = Row {
         nodes: count,
         started,
@@ -202,12 +202,11 @@ async fn one_size(count: usize, rounds: usize) -> anyhow::Result<Row> {
         bytes_at_rest,
         idle,
         at_rest,
-        under_churn,
+        churn,
         search,
         bootstrap,
         announcement,
         per_minute,
-        per_minute_churn,
     };
     row.say();
     Ok(row)
@@ -255,7 +254,7 @@ impl Row {
     fn say(&self) {
         for (how, tally) in [
             ("at rest", &self.at_rest),
-            ("10 %/min churn", &self.under_churn),
+            ("10 %/min churn", &self.churn.tally),
         ] {
             say(format_args!(
                 "{:>4} nodes  {how:<15} found {:>6.2} % of {:>4}  round trips p50 {} p99 {}  p50 {:.1} ms p99 {:.1} ms",
@@ -269,7 +268,7 @@ impl Row {
             ));
         }
         say(format_args!(
-            "{:>4} nodes  joined in {:.1?}  {:.0} KiB a node then, {:.0} KiB at rest  {:.1?} of processor a minute  messages: {:.0} a search, {:.0} a bootstrap, {:.0} an announcement, {:.1} a node and minute at rest, {:.1} under churn",
+            "{:>4} nodes  joined in {:.1?}  {:.0} KiB a node then, {:.0} KiB at rest  {:.1?} of processor a minute  messages: {:.0} a search, {:.0} a bootstrap, {:.0} an announcement, {:.1} a node and minute at rest, {:.1} under churn, in which {} of {} were replaced",
             self.nodes,
             self.started,
             self.bytes_joined / 1024.0,
@@ -279,7 +278,9 @@ impl Row {
             self.bootstrap,
             self.announcement,
             self.per_minute,
-            self.per_minute_churn,
+            self.churn.per_minute,
+            self.churn.replaced,
+            self.churn.gone,
         ));
     }
 
@@ -291,13 +292,15 @@ impl Row {
             "bytes_per_node_at_rest": self.bytes_at_rest,
             "processor_ms_per_node_and_minute_at_rest": millis(self.idle),
             "at_rest": self.at_rest.json(),
-            "under_churn": self.under_churn.json(),
+            "under_churn": self.churn.tally.json(),
+            "ended_under_churn": self.churn.gone,
+            "replaced_under_churn": self.churn.replaced,
             "messages": {
                 "search": self.search,
                 "bootstrap": self.bootstrap,
                 "announcement": self.announcement,
                 "per_node_and_minute_at_rest": self.per_minute,
-                "per_node_and_minute_under_churn": self.per_minute_churn,
+                "per_node_and_minute_under_churn": self.churn.per_minute,
             },
         })
     }

@@ -3,7 +3,9 @@
 mod conformance;
 #[cfg(feature = "kad")]
 mod dht;
+#[cfg(feature = "gossip")]
+mod gossip;
 #[cfg(feature = "mdns")]
 mod mdns;
-#[cfg(any(feature = "kad", feature = "mdns"))]
+#[cfg(any(feature = "gossip", feature = "kad", feature = "mdns"))]
 mod support;

@@ -220,11 +220,12 @@ impl NodeConfig {
     }
 
     #[cfg(feature = "gossip")]
-    fn gossip_times(&self) -> [(&'static str, Duration); 2] {
+    fn gossip_times(&self) -> [(&'static str, Duration); 3] {
         let gossip = &self.gossip;
         [
             ("heartbeat", gossip.heartbeat),
             ("suspicion", gossip.suspicion),
+            ("probe_timeout", gossip.probe_timeout),
         ]
     }
 

@@ -169,6 +169,9 @@ impl Member {
     async fn connect(&self, candidate: &Candidate) -> Result<Link, JoinError> {
         let failed = |error: &dyn std::fmt::Display| JoinError::Dial(error.to_string());
         if let Some(peer) = candidate.peer {
+            // Who asks has paused. A pause of the pool's, which grows to a minute, would come on top of it
+            // when the parent has long been back.
+            self.pool.clear_backoff(Some(&peer));
             let lease = self.pool.acquire(peer, &candidate.addresses).await;
             return Ok((*lease.map_err(|error| failed(&error))?).clone());
         }

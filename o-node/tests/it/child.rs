@@ -127,6 +127,13 @@ impl Process {
         kib.parse::<u64>().unwrap() * 1024
     }
 
+    /// Halts it (`SIGSTOP`): its connections stay, and nothing answers.
+    pub(crate) fn freeze(&self) {
+        let id = i32::try_from(self.child.id().unwrap()).unwrap();
+        let process = rustix::process::Pid::from_raw(id).unwrap();
+        rustix::process::kill_process(process, rustix::process::Signal::STOP).unwrap();
+    }
+
     /// Kills it without a word (`SIGKILL`) and waits until it is gone.
     pub(crate) async fn kill(mut self) {
         soon(self.child.kill()).await.unwrap();

@@ -163,6 +163,29 @@ async fn who_is_killed_is_forgotten_by_everybody_within_seconds() {
     stop([other, hub]).await;
 }
 
+#[tokio::test]
+async fn who_goes_without_a_packet_is_forgotten_long_before_its_heartbeat_is_due() {
+    let seldom = |config: &mut NodeConfig| config.gossip.heartbeat = Duration::from_secs(60);
+    let hub = start(member("o://hub").configure(seldom)).await;
+    let other = start(knowing(member("o://other").configure(seldom), &hub)).await;
+    let mut plan = Plan::worker("o://victim");
+    gossiping(&mut plan.config);
+    seldom(&mut plan.config);
+    plan.config.bootstrap = hub.listen_addresses();
+    let victim = plan.start().await;
+    for node in [&hub, &other] {
+        soon(told(node, "o://victim", true)).await;
+    }
+    // Its connections stay open, and the kernel takes what is sent to it.
+    victim.freeze();
+    for node in [&hub, &other] {
+        within(Duration::from_secs(15), told(node, "o://victim", false)).await;
+    }
+    assert_eq!(known(&hub).await, ["o://other"]);
+    victim.kill().await;
+    stop([other, hub]).await;
+}
+
 /// A peer that speaks gossip and is none of ours.
 fn rubbish(keypair: &Keypair) -> Swarm<gossip::Behaviour> {
     let behaviour = |_: &_| gossip::behaviour(keypair.libp2p(), &o_core::NetworkId::default());

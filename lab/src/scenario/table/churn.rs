@@ -47,13 +47,23 @@ impl Places {
     }
 }
 
-/// Ten in a hundred nodes are replaced in a minute. The searches for those agents that were there from
-/// the search's beginning to its end, and the messages of a node in a minute.
+/// What comes of it.
+pub(super) struct Churn {
+    /// The searches for those agents that were there from the search's beginning to its end.
+    pub(super) tally: Tally,
+    /// Messages of a node in a minute.
+    pub(super) per_minute: f64,
+    /// Nodes that ended, and those in their places that had joined before the minute was over.
+    pub(super) gone: usize,
+    pub(super) replaced: usize,
+}
+
+/// Ten in a hundred nodes are replaced in a minute.
 pub(super) async fn run(
     nodes: Vec<Bare>,
     announcers: &[usize],
     config: &DhtConfig,
-) -> anyhow::Result<(Tally, f64)> {
+) -> anyhow::Result<Churn> {
     let count = nodes.len();
     anyhow::ensure!(announcers.iter().all(|index| index.is_multiple_of(ONE_IN)));
     let mut places = Places {
@@ -62,6 +72,7 @@ pub(super) async fn run(
         rng: Rng::new(2),
     };
     let before = places.received();
+    let (mut gone, mut replaced) = (0, 0);
     let mut tally = Tally::default();
     let mut replacing = FuturesUnordered::new();
     let mut searching = FuturesUnordered::new();
@@ -72,19 +83,21 @@ pub(super) async fn run(
         tokio::select! {
             () = sleep_until(end) => break,
             _ = ending.tick() => {
-                let (index, gone) = places.some(None)?;
+                let (index, node) = places.some(None)?;
                 places.nodes[index] = None;
-                drop(gone);
+                drop(node);
+                gone += 1;
                 let mut others = Vec::new();
                 for _ in 0..3 {
                     others.push(places.some(None)?.1);
                 }
                 replacing.push(replacement(index, others, config));
             }
-            Some(replaced) = replacing.next() => {
-                let (index, node): (usize, Option<Bare>) = replaced?;
+            Some(new) = replacing.next() => {
+                let (index, node): (usize, Option<Bare>) = new?;
                 // Whoever it knew may all be gone: it stays away then.
                 if let Some(node) = node {
+                    replaced += 1;
                     places.counts.push(node.counts.clone());
                     places.nodes[index] = Some(Arc::new(node));
                 }
@@ -103,7 +116,12 @@ pub(super) async fn run(
         }
     }
     let messages = (places.received() - before) as f64;
-    Ok((tally, messages / count as f64 / TIME.as_secs_f64() * 60.0))
+    Ok(Churn {
+        tally,
+        per_minute: messages / count as f64 / TIME.as_secs_f64() * 60.0,
+        gone,
+        replaced,
+    })
 }
 
 async fn search(

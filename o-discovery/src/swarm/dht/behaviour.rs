@@ -94,7 +94,8 @@ pub fn behaviour(peer: PeerId, network: &NetworkId, config: &DhtConfig) -> Behav
         .set_provider_publication_interval(None)
         .set_replication_interval(None)
         .set_publication_interval(None)
-        .set_periodic_bootstrap_interval(Some(config.bootstrap_interval));
+        // `State` refreshes the routing table.
+        .set_periodic_bootstrap_interval(None);
     let store = ProviderStore::new(peer, config);
     let mut kad = kad::Behaviour::with_config(peer, store, settings);
     match config.mode {

@@ -1,10 +1,10 @@
 //! What the Swarm task keeps for the table: announcements, searches, and who may enter it.
 
 mod announce;
+mod refresh;
 mod search;
 
 use std::{
-    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -12,14 +12,14 @@ use std::{
 use libp2p::{
     Multiaddr, PeerId, StreamProtocol,
     kad::{
-        self, BootstrapResult, GetProvidersOk, InboundRequest, Mode, ProviderRecord, QueryId,
-        QueryResult, RoutingUpdate, store::RecordStore as _,
+        self, GetProvidersOk, InboundRequest, Mode, ProviderRecord, QueryResult, RoutingUpdate,
+        store::RecordStore as _,
     },
 };
 use o_core::{DiscoveryError, NetworkId};
 use tracing::{debug, trace};
 
-use self::{announce::Announcements, search::Searches};
+use self::{announce::Announcements, refresh::Refresh, search::Searches};
 use super::{
     Behaviour, Command, DhtConfig, Event,
     behaviour::{self, Told},
@@ -40,8 +40,7 @@ pub struct State {
     config: DhtConfig,
     announcements: Announcements,
     searches: Searches,
-    /// Bootstraps that somebody waits for.
-    joining: HashMap<QueryId, Reply>,
+    refresh: Refresh,
     next_sweep: Option<Instant>,
 }
 
@@ -54,7 +53,7 @@ impl State {
             config,
             announcements: Announcements::new(local),
             searches: Searches::new(local),
-            joining: HashMap::new(),
+            refresh: Refresh::default(),
             next_sweep: None,
         }
     }
@@ -82,7 +81,9 @@ impl State {
             } => {
                 let _ = reply.send(self.add_peer(kad, &peer, &address));
             }
-            Kind::Bootstrap { reply } => self.bootstrap(kad, reply),
+            Kind::Bootstrap { reply } => {
+                self.refresh.ask(kad, reply, self.local, &self.config, now);
+            }
         }
     }
 
@@ -126,7 +127,13 @@ impl State {
                     self.announcements
                         .on_published(kad, id, reached, &self.config, now);
                 }
-                QueryResult::Bootstrap(result) => self.on_bootstrap(id, result, step.last),
+                QueryResult::Bootstrap(_) => {
+                    self.refresh.on_bootstrap(kad, &id, self.local, now);
+                }
+                QueryResult::GetClosestPeers(result) if step.last => {
+                    let (local, found) = (self.local, result.is_ok());
+                    self.refresh.on_found(kad, &id, found, local, &self.config);
+                }
                 other => trace!(?other, "result of a query that nobody made"),
             },
             kad::Event::InboundRequest {
@@ -215,7 +222,7 @@ impl State {
     pub fn on_tick(&mut self, kad: &mut Behaviour, now: Instant) {
         self.announcements.on_tick(kad, &self.config, now);
         self.searches.on_tick(kad, &self.config, now);
-        self.joining.retain(|_, reply| !reply.is_closed());
+        self.refresh.on_tick(kad, self.local, &self.config, now);
         if self.next_sweep.is_none_or(|next| next <= now) {
             kad.store_mut().sweep(now);
             self.next_sweep = Some(now + SWEEP_INTERVAL);
@@ -249,37 +256,6 @@ impl State {
             RoutingUpdate::Failed => Err(DiscoveryError::Busy {
                 limit: "the routing table",
             }),
-        }
-    }
-
-    fn bootstrap(&mut self, kad: &mut Behaviour, reply: Reply) {
-        if self.joining.len() >= self.config.max_searches {
-            let _ = reply.send(Err(DiscoveryError::Busy {
-                limit: "max_searches",
-            }));
-            return;
-        }
-        match kad.bootstrap() {
-            Ok(id) => {
-                self.joining.insert(id, reply);
-            }
-            Err(_) => {
-                let _ = reply.send(Err(DiscoveryError::NoNetwork));
-            }
-        }
-    }
-
-    fn on_bootstrap(&mut self, id: QueryId, result: BootstrapResult, last: bool) {
-        if !last {
-            return;
-        }
-        if let Some(reply) = self.joining.remove(&id) {
-            let after = self.config.query_timeout;
-            let _ = reply.send(
-                result
-                    .map(drop)
-                    .map_err(|_| DiscoveryError::TimedOut { after }),
-            );
         }
     }
 

@@ -142,6 +142,11 @@ impl Handle {
         self.config.max_kept_neighbors
     }
 
+    /// How long a neighbor may take to say that it is there.
+    pub fn probe_timeout(&self) -> Duration {
+        self.config.probe_timeout
+    }
+
     /// Peers that could become neighbors, at most so many, picked at random.
     pub fn candidates(&self, limit: usize) -> Vec<(PeerId, Vec<TransportAddr>)> {
         lock(&self.table).candidates(limit)

@@ -14,7 +14,13 @@ async fn a_node_alone_succeeds_and_announces_when_it_meets_somebody() {
 
 #[tokio::test]
 async fn what_reached_nobody_is_tried_again_later_and_later() {
-    let mut bench = Bench::local();
+    let mut bench = Bench::new(DhtConfig {
+        allow_private: true,
+        min_shards: 1,
+        // No refresh meanwhile.
+        bootstrap_interval: Duration::from_secs(24 * 3600),
+        ..DhtConfig::default()
+    });
     bench.meet();
     bench.announce(bench.record("o://a", 1)).await.unwrap();
     for pause in [5, 10, 20, 40] {

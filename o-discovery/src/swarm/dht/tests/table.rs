@@ -227,3 +227,27 @@ fn only_the_address_that_leads_nowhere_takes_an_announcement_back() {
         assert_eq!(bench.kad.store_mut().stored(), 1);
     }
 }
+
+#[tokio::test]
+async fn the_table_is_refreshed_when_asked_and_every_interval() {
+    let mut bench = Bench::local();
+    for _ in 0..60 {
+        bench.meet();
+    }
+    let handle = bench.handle.clone();
+    let (first, second) = (handle.bootstrap(), handle.bootstrap());
+    // Whoever asks while one is under way gets a new one, and both are answered.
+    let (first, second) = bench.wait(async { futures::join!(first, second) }).await;
+    first.and(second).unwrap();
+    while bench.poll() {}
+    assert_eq!(bench.queries(), 0);
+
+    let interval = DhtConfig::default().bootstrap_interval;
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(bench.queries(), 0);
+    bench.meet();
+    bench.pass(interval);
+    assert_eq!(bench.queries(), 1);
+    while bench.poll() {}
+    assert_eq!(bench.queries(), 0);
+}
