@@ -86,10 +86,21 @@ impl RecordTimes {
         Duration::from_secs(unix_seconds(now).saturating_sub(self.created))
     }
 
-    /// Whether it no longer holds; clocks may be five minutes apart.
+    /// Whether it no longer holds; clocks may be five minutes apart. One that was made in the future
+    /// never has expired before that: whoever keeps it asks for [`holds_until`](Self::holds_until) once.
     pub fn is_expired(&self, now: SystemTime) -> bool {
+        self.age(now) > self.longest()
+    }
+
+    /// Until when it holds for somebody who gets it now.
+    pub fn holds_until(&self, now: SystemTime) -> SystemTime {
+        let left = self.longest().saturating_sub(self.age(now));
+        now.checked_add(left).unwrap_or(now)
+    }
+
+    fn longest(&self) -> Duration {
         let lifetime = Duration::from_secs(self.lifetime.into()).min(Record::MAX_LIFETIME);
-        self.age(now) > lifetime + CLOCK_SKEW
+        lifetime + CLOCK_SKEW
     }
 }
 

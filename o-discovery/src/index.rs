@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod withdrawals;
 mod words;
 
 use std::{
@@ -12,12 +13,14 @@ use std::{
 
 use o_address::{Address, PeerId};
 use o_core::{
-    DiscoveryError, NetworkId, Provider, Query, Record, RecordTimes, SignedRecord, SignedTombstone,
-    Source, Text,
+    DiscoveryError, NetworkId, Provider, Query, Record, SignedRecord, SignedTombstone, Source, Text,
 };
 use serde::{Deserialize, Serialize};
 
-use self::words::{Document, Words};
+use self::{
+    withdrawals::Withdrawals,
+    words::{Document, Words},
+};
 
 /// Limits of an [`Index`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,7 +31,8 @@ pub struct IndexConfig {
     pub max_records: usize,
     /// Most records of one peer. Default 1024.
     pub max_per_peer: usize,
-    /// Most withdrawals that are remembered, one for each name and peer. Default 4096.
+    /// Most withdrawals that are remembered, one for each name and peer, a sixteenth of them of one peer; for
+    /// one more the one that expires first is forgotten. Default 4096.
     pub max_tombstones: usize,
     /// Most bytes of signed records. Default 16 MiB; with what is read out of them and the words,
     /// about four times as much memory.
@@ -61,7 +65,7 @@ pub enum Insertion {
 ///
 /// It keeps one record for each name and peer: the one with the highest sequence number. Expired
 /// records are not found, and go when room is needed. A withdrawn one cannot come back with a sequence
-/// number that the tombstone covers for as long as the tombstone holds. When it is full of unexpired
+/// number that the tombstone covers for as long as the tombstone is remembered. When it is full of unexpired
 /// entries it refuses new ones and keeps those that it has; one peer's share is bounded, so that it
 /// cannot fill it alone.
 #[derive(Debug)]
@@ -69,7 +73,7 @@ pub struct Index {
     network: NetworkId,
     config: IndexConfig,
     records: BTreeMap<Address, BTreeMap<PeerId, Entry>>,
-    tombstones: BTreeMap<(Address, PeerId), SignedTombstone>,
+    withdrawals: Withdrawals,
     per_peer: HashMap<PeerId, usize>,
     count: usize,
     bytes: usize,
@@ -82,6 +86,8 @@ struct Entry {
     source: Source,
     /// When somebody said last that it holds.
     heard: SystemTime,
+    /// When it has expired by our clock, whatever that of its maker says.
+    until: SystemTime,
     document: Document,
 }
 
@@ -89,10 +95,10 @@ impl Index {
     /// An empty one: records of another network are refused.
     pub fn new(network: NetworkId, config: IndexConfig) -> Self {
         Self {
+            withdrawals: Withdrawals::new(config.max_tombstones),
             network,
             config,
             records: BTreeMap::new(),
-            tombstones: BTreeMap::new(),
             per_peer: HashMap::new(),
             count: 0,
             bytes: 0,
@@ -122,7 +128,7 @@ impl Index {
 
     /// Every withdrawal, in the order of names.
     pub fn tombstones(&self) -> impl Iterator<Item = &SignedTombstone> {
-        self.tombstones.values()
+        self.withdrawals.iter()
     }
 
     /// The record of a peer for a name.
@@ -138,6 +144,21 @@ impl Index {
             .values()
             .filter_map(move |peers| peers.get(peer));
         held.map(|entry| &entry.record)
+    }
+
+    /// The records behind this name and peer, in ascending order of names; all of them for `None`.
+    pub fn records_after(
+        &self,
+        key: Option<&(Address, PeerId)>,
+    ) -> impl Iterator<Item = &SignedRecord> {
+        let names = match key {
+            Some((name, _)) => self.records.range(name..),
+            None => self.records.range::<Address, _>(..),
+        };
+        names
+            .flat_map(|(name, peers)| peers.iter().map(move |(peer, entry)| (name, peer, entry)))
+            .skip_while(move |(name, peer, _)| key.is_some_and(|(n, p)| *name == n && *peer <= p))
+            .map(|(_, _, entry)| &entry.record)
     }
 
     fn entries(&self) -> impl Iterator<Item = (&PeerId, &Entry)> {
@@ -178,6 +199,7 @@ impl Index {
             record: signed.clone(),
             source,
             heard: now,
+            until: record.times.holds_until(now),
             document,
         };
         self.records.entry(name).or_default().insert(peer, entry);
@@ -200,7 +222,7 @@ impl Index {
             "its name is reserved".to_owned()
         } else if record.times.is_expired(now) {
             "it has expired".to_owned()
-        } else if let Some(withdrawn) = self.withdrawn(&key, now)
+        } else if let Some(withdrawn) = self.withdrawals.up_to(&key.0, &key.1, now)
             && sequence <= withdrawn
         {
             format!("sequence {sequence} is withdrawn up to {withdrawn}")
@@ -245,43 +267,17 @@ impl Index {
     }
 
     /// Takes a verified withdrawal; whether it took a record away.
-    ///
-    /// # Errors
-    /// `Busy` where no more withdrawals can be remembered. Nothing changes then.
-    pub fn withdraw(
-        &mut self,
-        signed: &SignedTombstone,
-        now: SystemTime,
-    ) -> Result<bool, DiscoveryError> {
+    pub fn withdraw(&mut self, signed: &SignedTombstone, now: SystemTime) -> bool {
         let tombstone = signed.tombstone();
         if tombstone.network != self.network || tombstone.times.is_expired(now) {
-            return Ok(false); // There is nothing here that it could withdraw.
+            return false; // There is nothing here that it could withdraw.
         }
-        let key = (tombstone.address.without_pin(), tombstone.peer);
-        let sequence = tombstone.sequence;
-        if self.withdrawn(&key, now).is_none_or(|held| held < sequence) {
-            let limit = self.config.max_tombstones;
-            if !self.tombstones.contains_key(&key) && self.tombstones.len() >= limit {
-                let holds = |held: &SignedTombstone| !held.tombstone().times.is_expired(now);
-                self.tombstones.retain(|_, held| holds(held));
-                if self.tombstones.len() >= limit {
-                    let limit = "max_tombstones";
-                    return Err(DiscoveryError::Busy { limit });
-                }
-            }
-            self.tombstones.insert(key.clone(), signed.clone());
-        }
-        let (name, peer) = key;
+        self.withdrawals.insert(signed, now);
+        let (name, peer) = (tombstone.address.without_pin(), tombstone.peer);
         let covered = self
             .get(&name, &peer)
-            .is_some_and(|held| held.record().sequence <= sequence);
-        Ok(covered && self.forget(&name, &peer).is_some())
-    }
-
-    /// Up to which sequence number a name is withdrawn.
-    fn withdrawn(&self, key: &(Address, PeerId), now: SystemTime) -> Option<u64> {
-        let held = self.tombstones.get(key)?.tombstone();
-        (!held.times.is_expired(now)).then_some(held.sequence)
+            .is_some_and(|held| held.record().sequence <= tombstone.sequence);
+        covered && self.forget(&name, &peer).is_some()
     }
 
     /// Takes out the record of a peer for a name, without a withdrawal: it may come again.
@@ -329,13 +325,10 @@ impl Index {
 
     /// Takes out what has expired.
     pub fn expire(&mut self, now: SystemTime) -> Vec<SignedRecord> {
-        let expired = |times: RecordTimes| times.is_expired(now);
-        self.tombstones
-            .retain(|_, held| !expired(held.tombstone().times));
-        let old = self.records().map(SignedRecord::record);
-        let old = old.filter(|record| expired(record.times));
+        self.withdrawals.expire(now);
+        let old = self.entries().filter(|(_, entry)| entry.until < now);
         let old: Vec<_> = old
-            .map(|record| (record.address.clone(), record.peer))
+            .map(|(peer, entry)| (entry.record.record().address.clone(), *peer))
             .collect();
         old.iter()
             .filter_map(|(name, peer)| self.forget(name, peer))
@@ -392,7 +385,7 @@ impl Entry {
     /// Whom it tells of; nobody where it has expired.
     fn provider(&self, now: SystemTime) -> Option<Provider> {
         let record = self.record.record();
-        if record.times.is_expired(now) {
+        if self.until < now {
             return None;
         }
         let mut provider = Provider::hint(record.peer, record.addresses.clone(), self.source);

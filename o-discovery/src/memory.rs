@@ -66,8 +66,8 @@ impl Discovery for MemoryDiscovery {
     }
 
     async fn withdraw(&self, tombstone: &SignedTombstone) -> Result<(), DiscoveryError> {
-        let withdrawn = self.lock().withdraw(tombstone, SystemTime::now());
-        withdrawn.map(drop)
+        self.lock().withdraw(tombstone, SystemTime::now());
+        Ok(())
     }
 
     fn find(&self, query: Query) -> ProviderStream {

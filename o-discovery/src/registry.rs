@@ -6,10 +6,12 @@
 //! lost by way of which it came.
 
 mod client;
+mod replica;
 #[cfg(feature = "store")]
 mod store;
 #[cfg(test)]
 mod tests;
+mod watching;
 mod wire;
 
 use std::{
@@ -32,9 +34,11 @@ use tokio::sync::watch;
 
 #[cfg(feature = "store")]
 pub use self::store::{Store, StoreError, Stored};
+use self::watching::{Log, Watchers};
 pub use self::{
     client::{Registries, RegistryDiscovery, announce_at, search_at, tell},
-    wire::{Announced, Entry, Lost, SearchRequest},
+    replica::Replica,
+    wire::{Announced, Change, Entry, Lost, SearchRequest, Watched},
 };
 use crate::{
     index::{Index, IndexConfig, Insertion},
@@ -55,6 +59,9 @@ pub struct RegistryConfig {
     pub max_bad: u32,
     /// Most answers to one search. Default 1024.
     pub max_found: usize,
+    /// Most nodes that are told of every change at once: each child copies its parent's registry.
+    /// Default 1024.
+    pub max_watchers: usize,
     /// Where it is kept over restarts; nowhere by default.
     #[cfg(feature = "store")]
     pub file: Option<std::path::PathBuf>,
@@ -71,6 +78,7 @@ impl Default for RegistryConfig {
             max_per_second: 200,
             max_bad: 100,
             max_found: 1024,
+            max_watchers: 1024,
             #[cfg(feature = "store")]
             file: None,
             #[cfg(feature = "store")]
@@ -78,6 +86,9 @@ impl Default for RegistryConfig {
         }
     }
 }
+
+/// Peers that are remembered to have told of one peer's records.
+const MAX_VIA: usize = 4;
 
 /// What a record must pass beside its signature: an error says why it may not be announced here.
 pub type Check = Arc<dyn Fn(&SignedRecord) -> Result<(), String> + Send + Sync>;
@@ -104,11 +115,43 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     index: Index,
-    /// By way of which peer each peer's records came last.
-    via: HashMap<PeerId, PeerId>,
+    /// By way of which peers each peer's records came, the first of them: as long as one of these is
+    /// there, they are kept.
+    via: HashMap<PeerId, Vec<PeerId>>,
     /// Peers of which nothing but what was stored is known.
     restored: HashSet<PeerId>,
     throttle: Throttle,
+    log: Log,
+    watchers: Watchers,
+}
+
+impl State {
+    /// A peer's record was told by `via`.
+    fn came(&mut self, peer: PeerId, via: PeerId) {
+        if self.via.len() >= 2 * self.index.len() + MAX_VIA {
+            // Of those whose records have expired.
+            let index = &self.index;
+            self.via
+                .retain(|peer, _| index.of_peer(peer).next().is_some());
+        }
+        let ways = self.via.entry(peer).or_default();
+        if self.restored.remove(&peer) {
+            ways.clear();
+        }
+        if !ways.contains(&via) && ways.len() < MAX_VIA {
+            ways.push(via);
+        }
+    }
+
+    /// Forgets that a peer's records came by way of `via`; whether no other way is left.
+    fn went(&mut self, peer: &PeerId, via: &PeerId) -> bool {
+        let Some(ways) = self.via.get_mut(peer) else {
+            return false;
+        };
+        let before = ways.len();
+        ways.retain(|way| way != via);
+        ways.is_empty() && before > 0
+    }
 }
 
 impl Registry {
@@ -132,6 +175,8 @@ impl Registry {
             via: HashMap::new(),
             restored: HashSet::new(),
             throttle: Throttle::new(config.max_per_second, config.max_bad),
+            log: Log::default(),
+            watchers: Watchers::default(),
         };
         Self {
             shared: Arc::new(Shared {
@@ -160,6 +205,38 @@ impl Registry {
 
     fn changed(&self) {
         self.shared.changed.send_modify(|count| *count += 1);
+    }
+
+    /// An empty one with the same settings.
+    fn emptied(&self) -> Self {
+        let Shared {
+            network,
+            config,
+            verifier,
+            check,
+            ..
+        } = &*self.shared;
+        Self::new(
+            network.clone(),
+            config.clone(),
+            verifier.clone(),
+            check.clone(),
+        )
+    }
+
+    /// Forgets these peers; those of whom something was held.
+    fn forget(&self, mut state: MutexGuard<'_, State>, peers: Vec<PeerId>) -> Vec<PeerId> {
+        for peer in &peers {
+            state.via.remove(peer);
+            for record in state.index.forget_peer(peer) {
+                state.log.push(record.record());
+            }
+        }
+        drop(state);
+        if !peers.is_empty() {
+            self.changed();
+        }
+        peers
     }
 
     /// Everything that it holds, to be told to another registry.
@@ -198,25 +275,28 @@ impl Registry {
         let inserted = state
             .index
             .insert(record, Source::Registry, SystemTime::now())?;
-        state.via.insert(record.record().peer, via);
-        state.restored.remove(&record.record().peer);
-        drop(state);
-        if inserted != Insertion::Same {
-            self.changed();
+        state.came(record.record().peer, via);
+        if inserted == Insertion::Same {
+            return Ok(inserted);
         }
+        state.log.push(record.record());
+        drop(state);
+        self.changed();
         Ok(inserted)
     }
 
-    /// Takes a withdrawal.
-    ///
-    /// # Errors
-    /// `Busy` where no more can be remembered.
-    pub fn withdraw(&self, tombstone: &SignedTombstone) -> Result<bool, DiscoveryError> {
-        let withdrawn = self.lock().index.withdraw(tombstone, SystemTime::now())?;
+    /// Takes a withdrawal; whether it took a record away.
+    pub fn withdraw(&self, tombstone: &SignedTombstone) -> bool {
+        let mut state = self.lock();
+        let withdrawn = state.index.withdraw(tombstone, SystemTime::now());
         if withdrawn {
+            let tombstone = tombstone.tombstone();
+            let key = (tombstone.address.without_pin(), tombstone.peer);
+            state.log.push_key(key);
+            drop(state);
             self.changed();
         }
-        Ok(withdrawn)
+        withdrawn
     }
 
     /// Takes a record that was here before.
@@ -240,22 +320,14 @@ impl Registry {
     fn restore_tombstone(&self, envelope: bytes::Bytes) -> bool {
         let (verifier, network) = (&*self.shared.verifier, &self.shared.network);
         let verified = verify_tombstone(envelope, verifier, SystemTime::now(), network);
-        verified.is_ok_and(|tombstone| self.withdraw(&tombstone).is_ok())
+        verified.map(|tombstone| self.withdraw(&tombstone)).is_ok()
     }
 
     /// Forgets those of whom nobody has told anew since they were restored; who they were.
     pub fn forget_unrenewed(&self) -> Vec<PeerId> {
         let mut state = self.lock();
-        let gone: Vec<_> = state.restored.drain().collect();
-        for peer in &gone {
-            state.via.remove(peer);
-            state.index.forget_peer(peer);
-        }
-        drop(state);
-        if !gone.is_empty() {
-            self.changed();
-        }
-        gone
+        let gone = state.restored.drain().collect();
+        self.forget(state, gone)
     }
 
     /// A peer is there: the ages of its records count from now.
@@ -263,42 +335,22 @@ impl Registry {
         self.lock().index.touch(peer, SystemTime::now());
     }
 
-    /// A child is gone: forgets its records and those that came by way of it. The peers whose they
-    /// were.
+    /// A child is gone: forgets what came by way of it alone, its own records among that. The peers whose
+    /// records were forgotten.
     pub fn lost(&self, child: &PeerId) -> Vec<PeerId> {
         let mut state = self.lock();
-        let came = state
-            .via
-            .iter()
-            .filter(|(peer, via)| *peer == child || *via == child);
-        let gone: Vec<PeerId> = came.map(|(peer, _)| *peer).collect();
-        for peer in &gone {
-            state.via.remove(peer);
-            state.index.forget_peer(peer);
-        }
-        drop(state);
-        if !gone.is_empty() {
-            self.changed();
-        }
-        gone
+        let peers: Vec<PeerId> = state.via.keys().copied().collect();
+        let gone = peers.into_iter().filter(|peer| state.went(peer, child));
+        let gone = gone.collect();
+        self.forget(state, gone)
     }
 
     /// Peers that are gone, as a child says by way of which their records came; others are left alone.
     fn lost_below(&self, child: &PeerId, peers: &[PeerId]) -> Vec<PeerId> {
         let mut state = self.lock();
-        let mut gone = Vec::new();
-        for peer in peers {
-            if state.via.get(peer) == Some(child) {
-                state.via.remove(peer);
-                state.index.forget_peer(peer);
-                gone.push(*peer);
-            }
-        }
-        drop(state);
-        if !gone.is_empty() {
-            self.changed();
-        }
-        gone
+        let gone = peers.iter().filter(|peer| state.went(peer, child));
+        let gone = gone.copied().collect();
+        self.forget(state, gone)
     }
 
     /// Whoever matches, as far as this registry knows.
@@ -308,9 +360,9 @@ impl Registry {
         found
     }
 
-    /// The agent that answers for it: `announce`, `remove`, `search`, `lost`, `status`.
+    /// The agent that answers for it: `announce`, `remove`, `search`, `watch`, `lost`, `status`.
     pub fn agent(&self, further: Further) -> Methods {
-        let [announce, remove, search, lost, status] = [(); 5].map(|()| self.clone());
+        let [announce, remove, search, watch, lost, status] = [(); 6].map(|()| self.clone());
         Methods::new()
             .unary("announce", move |context: CallContext, record: Blob| {
                 ready(announce.announced(&context, record))
@@ -329,9 +381,16 @@ impl Registry {
                 "Finds agents by name, capability, attributes or words; then asks further up.",
             )
             .idempotent()
+            .server("watch", move |context: CallContext, ()| {
+                ready(caller(&context).and_then(|from| watch.watch(from)))
+            })
+            .describe("Tells everything that is held, and then every change.")
+            .idempotent()
             .unary("lost", move |context: CallContext, request: Lost| {
-                let gone =
-                    caller(&context).map(|from| lost.lost_below(&from, &request.peers).len());
+                let gone = caller(&context).and_then(|from| {
+                    lost.admit(&from)?;
+                    Ok(lost.lost_below(&from, &request.peers).len())
+                });
                 ready(gone)
             })
             .describe("Says that nodes below the caller are gone.")
@@ -375,9 +434,7 @@ impl Registry {
         let (verifier, network) = (&*self.shared.verifier, &self.shared.network);
         let verified = verify_tombstone(envelope, verifier, SystemTime::now(), network);
         let tombstone = verified.map_err(|error| self.bad(&from, &error))?;
-        self.withdraw(&tombstone).map_err(|error| CallError::Busy {
-            reason: error.to_string(),
-        })
+        Ok(self.withdraw(&tombstone))
     }
 
     fn searched(
@@ -405,20 +462,36 @@ impl Registry {
     /// # Errors
     /// The peer says too much, or too much that is bad.
     fn admit(&self, peer: &PeerId) -> Result<(), CallError> {
-        let admitted = self.lock().throttle.admit(peer, Instant::now());
-        admitted.map_err(|reason| CallError::Busy {
-            reason: reason.to_owned(),
+        let mut state = self.lock();
+        let now = Instant::now();
+        let admitted = state.throttle.admit(peer, now);
+        let silent = state.throttle.is_silent(peer, now);
+        drop(state);
+        admitted.map_err(|reason| {
+            if !silent {
+                self.blame(peer, reason);
+            }
+            CallError::Busy {
+                reason: reason.to_owned(),
+            }
         })
     }
 
     /// Notes that a peer sent what nobody should believe.
     fn bad(&self, peer: &PeerId, error: &RecordError) -> CallError {
-        if self.lock().throttle.bad(peer, Instant::now()) {
-            let limit = self.shared.config.max_bad;
-            tracing::warn!(%peer, %error, bad = limit, "a peer sends bad records: not listened to for a minute");
-        }
+        self.blame(peer, &error.to_string());
         CallError::InvalidParams {
             message: error.to_string(),
+        }
+    }
+}
+
+impl Registry {
+    /// Counts against a peer; whoever has too much against it is named, once, and not listened to.
+    fn blame(&self, peer: &PeerId, reason: &str) {
+        if self.lock().throttle.bad(peer, Instant::now()) {
+            let bad = self.shared.config.max_bad;
+            tracing::warn!(%peer, reason, bad, "a peer sends too much, or bad records: not listened to for a minute");
         }
     }
 }

@@ -27,6 +27,8 @@ struct Heard {
     tokens: f64,
     at: Instant,
     bad: u32,
+    /// When the first of these was.
+    bad_since: Instant,
     silent_until: Option<Instant>,
 }
 
@@ -51,8 +53,15 @@ impl Throttle {
             tokens: full,
             at: now,
             bad: 0,
+            bad_since: now,
             silent_until: None,
         })
+    }
+
+    /// Whether the peer is not listened to at all.
+    pub(crate) fn is_silent(&self, peer: &PeerId, now: Instant) -> bool {
+        let until = self.peers.get(peer).and_then(|heard| heard.silent_until);
+        until.is_some_and(|until| now < until)
     }
 
     /// Whether the peer may say something now.
@@ -79,10 +88,13 @@ impl Throttle {
         Ok(())
     }
 
-    /// Notes that a peer said something bad; `true` if that was once too often.
+    /// Notes that a peer said something bad; `true` if that was once too often within a minute.
     pub(crate) fn bad(&mut self, peer: &PeerId, now: Instant) -> bool {
         let max_bad = self.max_bad;
         let heard = self.heard(peer, now);
+        if now.saturating_duration_since(heard.bad_since) > SILENCE {
+            (heard.bad, heard.bad_since) = (0, now);
+        }
         heard.bad += 1;
         if heard.bad < max_bad {
             return false;
@@ -115,6 +127,10 @@ mod tests {
         let too_often: Vec<_> = (0..3).map(|_| throttle.bad(&peer(2), now)).collect();
         assert_eq!(too_often, [false, false, true]);
         assert!(throttle.admit(&peer(2), later).is_err());
+        assert!(throttle.is_silent(&peer(2), later) && !throttle.is_silent(&peer(1), later));
         assert!(throttle.admit(&peer(2), now + SILENCE).is_ok());
+        // What was long ago is forgotten.
+        let minutes = (3..9).map(|minute| throttle.bad(&peer(3), now + minute * SILENCE * 2));
+        assert!(minutes.into_iter().all(|often| !often));
     }
 }

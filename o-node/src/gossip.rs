@@ -267,20 +267,17 @@ async fn pull(handle: Handle, caller: Arc<PinnedCaller>, from: PeerId, of: Optio
     Done::Other
 }
 
-/// Suspects a neighbor that answers neither of two questions.
+/// Suspects a neighbor that does not answer.
 async fn probe(handle: Handle, caller: Arc<PinnedCaller>, peer: PeerId) -> Done {
     let patience = handle.probe_timeout();
-    for _ in 0..2 {
-        let params = encode_body(Encoding::Cbor, &()).unwrap_or_default();
-        let call = OutgoingCall::unary(Address::node().pinned(peer), "ping", params);
-        let answer = tokio::time::timeout(patience, caller.call(call.timeout(patience))).await;
-        // Whoever refuses is there. A connection that breaks is looked after by `check`.
-        if !matches!(answer, Err(_) | Ok(Err(CallError::TimedOut { .. }))) {
-            return Done::Other;
-        }
+    let params = encode_body(Encoding::Cbor, &()).unwrap_or_default();
+    let call = OutgoingCall::unary(Address::node().pinned(peer), "ping", params);
+    let answer = tokio::time::timeout(patience, caller.call(call.timeout(patience))).await;
+    // Whoever refuses is there. A connection that breaks is looked after by `check`.
+    if matches!(answer, Err(_) | Ok(Err(CallError::TimedOut { .. }))) {
+        tracing::debug!(%peer, "a neighbor is silent");
+        handle.suspect(peer).await;
     }
-    tracing::debug!(%peer, "a neighbor is silent");
-    handle.suspect(peer).await;
     Done::Other
 }
 

@@ -6,6 +6,7 @@ mod keep;
 mod member;
 #[cfg(feature = "store")]
 mod persist;
+mod replica;
 mod serve;
 mod state;
 mod upstream;
@@ -21,7 +22,7 @@ use o_core::{
     Access, CallError, Chain, Event, Events as _, NetworkId, OutgoingCall, Policy, Reply, Route,
     Signer, Source, Verifier,
 };
-use o_discovery::registry::{Check, Registry, RegistryConfig};
+use o_discovery::registry::{Check, Registry, RegistryConfig, Replica};
 use o_pool::Pool;
 use o_protocol::{RootOfTrust, decode_body, encode_body, verify_record_chain};
 use serde::{Serialize, de::DeserializeOwned};
@@ -36,6 +37,7 @@ pub(crate) use self::{
     gate::FamilyGate,
     keep::keep,
     member::Member,
+    replica::replicate,
     serve::{is_reserved, specs},
     upstream::tell_upstream,
 };
@@ -71,6 +73,8 @@ pub(crate) struct Hierarchy {
     started: Instant,
     /// What the nodes below announce, and this one.
     registry: Registry,
+    /// What the parent's registry holds, for the time in which it cannot be asked.
+    replica: Replica,
     /// Counts how often this node was attached to somebody.
     attached: watch::Sender<u64>,
 }
@@ -132,6 +136,7 @@ impl Hierarchy {
             family: Mutex::new(Family::new(parts.name.clone(), local, max_children)),
             name: parts.name,
             chain,
+            replica: Replica::like(&registry),
             registry,
             trust: parts.trust,
             peers: parts.peers,
@@ -187,6 +192,11 @@ impl Hierarchy {
     /// What the nodes below announce, and this one.
     pub(crate) fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// A copy of the registry of the parent; empty where there has been none.
+    pub(crate) fn replica(&self) -> &Replica {
+        &self.replica
     }
 
     /// When this node has been attached to a parent.
@@ -284,8 +294,9 @@ impl Hierarchy {
         }
     }
 
-    /// Says to the parent that this node goes.
+    /// Says to the parent that this node goes, and nothing more to those that copy its registry.
     pub(crate) async fn leave(&self) {
+        self.registry.close();
         let parent = self.lock().parent().map(|parent| parent.peer);
         let link = parent.and_then(|peer| self.peers.get(&peer));
         if let Some(link) = link {

@@ -8,6 +8,7 @@ use o_address::{Address, TransportAddr};
 use o_core::{
     CallError, DialError, Direction, DiscoveryError, Query, ResolveError, Resolver, Route, Source,
 };
+use o_discovery::registry;
 use o_pool::AcquireError;
 
 use crate::{
@@ -30,6 +31,8 @@ pub(crate) struct NodeResolver {
     pub(crate) cache: Arc<RouteCache>,
     pub(crate) hierarchy: Option<Arc<Hierarchy>>,
     pub(crate) finder: Finder,
+    /// Whose registries are asked by a node that keeps none.
+    pub(crate) bootstrap: Vec<o_address::PeerId>,
 }
 
 fn route(peer: o_address::PeerId, addresses: Vec<TransportAddr>, source: Source) -> Route {
@@ -121,9 +124,25 @@ impl NodeResolver {
         routes
     }
 
+    /// What nobody announces: the nodes themselves, and their registries.
+    fn reserved(&self, address: &Address) -> Vec<Route> {
+        let peers = match address.pin() {
+            Some(pin) => vec![pin],
+            None if self.hierarchy.is_some() => vec![self.local],
+            None => self.bootstrap.clone(),
+        };
+        let given = |peer| route(peer, Vec::new(), Source::Given);
+        peers.into_iter().map(given).collect()
+    }
+
     /// Asks discovery, and takes the first that confirms. A name that nobody has is not looked for again
     /// at once.
     async fn search(&self, address: &Address) -> Result<Vec<Route>, SearchError> {
+        if address.is_node() || registry::is_reserved(address) {
+            let routes = self.reserved(address);
+            let nobody = SearchError::Discovery(DiscoveryError::NoNetwork);
+            return (!routes.is_empty()).then_some(routes).ok_or(nobody);
+        }
         if self.cache.is_absent(address) {
             return Err(SearchError::NotFound);
         }

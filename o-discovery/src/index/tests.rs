@@ -98,26 +98,57 @@ fn an_expired_record_is_not_found_and_makes_room() {
 }
 
 #[test]
-fn withdrawals_are_bounded_and_a_full_index_changes_nothing() {
+fn withdrawals_are_bounded_and_one_peer_displaces_only_its_own() {
     let now = SystemTime::now();
     let mut held = index(IndexConfig {
-        max_tombstones: 1,
+        max_tombstones: 32,
         ..IndexConfig::default()
     });
-    let records = ["o://a", "o://b"].map(|name| record(name, peer(1), 1, now));
-    for record in &records {
-        held.took(&signed(record.clone()), now).unwrap();
+    let withdraw = |held: &mut Index, by: u8, n: u64| {
+        // Each holds a second longer than the one before.
+        let at = now + Duration::from_secs(n) - HOUR / 2;
+        held.withdraw(
+            &tombstone(&record(&format!("o://n{n}"), peer(by), 1, at)),
+            now,
+        )
+    };
+    let back = |held: &mut Index, by: u8, n: u64| {
+        held.took(&signed(record(&format!("o://n{n}"), peer(by), 1, now)), now)
+            .is_ok()
+    };
+    assert!(!withdraw(&mut held, 1, 0));
+    for n in 0..1000 {
+        withdraw(&mut held, 2, n);
     }
-    let [first, second] = records.each_ref().map(tombstone);
-    held.withdraw(&first, now).unwrap();
-    held.withdraw(&first, now).unwrap();
-    assert!(matches!(
-        held.withdraw(&second, now),
-        Err(DiscoveryError::Busy {
-            limit: "max_tombstones"
-        })
-    ));
-    assert_eq!(sequences(&held, &name("o://b"), now), [1]);
+    assert_eq!(held.tombstones().count(), 3);
+    assert!(!back(&mut held, 1, 0) && !back(&mut held, 2, 999) && !back(&mut held, 2, 998));
+    assert!(back(&mut held, 2, 997));
+    for by in 3..=32 {
+        withdraw(&mut held, by, 2000);
+    }
+    // The first of all has made room for the last.
+    assert_eq!(held.tombstones().count(), 32);
+    assert!(back(&mut held, 1, 0));
+}
+
+#[test]
+fn what_comes_from_the_future_expires_as_if_it_were_made_now() {
+    let now = SystemTime::now();
+    let mut held = index(IndexConfig::default());
+    let ahead = record("o://a", peer(1), 1, now + 1000 * HOUR);
+    held.took(&signed(ahead.clone()), now).unwrap();
+    let stone = record("o://b", peer(1), 5, now + 1000 * HOUR);
+    held.withdraw(&tombstone(&stone), now);
+    let later = now + HOUR - Duration::from_secs(1);
+    assert_eq!(sequences(&held, &name("o://a"), later), [1]);
+    // That it is told again makes it no younger.
+    held.took(&signed(ahead), later).unwrap();
+    let after = now + 2 * HOUR;
+    assert!(sequences(&held, &name("o://a"), after).is_empty());
+    held.took(&signed(record("o://b", peer(1), 4, after)), after)
+        .unwrap();
+    held.expire(after);
+    assert_eq!((held.len(), held.tombstones().count()), (1, 0));
 }
 
 #[test]
@@ -143,7 +174,7 @@ fn a_tombstone_is_forgotten_when_it_expires() {
     let later = now + 2 * HOUR;
     let mut held = index(IndexConfig::default());
     let withdrawn = record("o://a", peer(1), 5, now);
-    held.withdraw(&tombstone(&withdrawn), now).unwrap();
+    held.withdraw(&tombstone(&withdrawn), now);
     let again = |sequence, now| signed(record("o://a", peer(1), sequence, now));
     assert_eq!(
         reason(held.took(&again(5, now), now)),
@@ -185,7 +216,7 @@ proptest! {
                 }
                 Act::Withdraw(sequence) => {
                     let covered = record("o://a", peer(1), sequence, now);
-                    held.withdraw(&tombstone(&covered), now).unwrap();
+                    held.withdraw(&tombstone(&covered), now);
                     withdrawn = withdrawn.max(Some(sequence));
                 }
             }

@@ -1,6 +1,7 @@
 //! A registry as a source of discovery: one's own, and those further up.
 
 use std::{
+    collections::HashSet,
     fmt,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -16,7 +17,7 @@ use o_core::{
 };
 use o_protocol::{Blob, decode_body, encode_body, verify_record};
 
-use super::{Entry, Registry, SearchRequest};
+use super::{Entry, Registry, Replica, SearchRequest};
 
 /// Where the registries are that are asked beside one's own: the address of each, pinned to its peer.
 pub type Registries = Arc<dyn Fn() -> Vec<Address> + Send + Sync>;
@@ -31,6 +32,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct RegistryDiscovery {
     own: Option<(Registry, PeerId)>,
+    standby: Option<Replica>,
     others: Registries,
     caller: Arc<dyn Caller>,
     verifier: Arc<dyn Verifier>,
@@ -55,6 +57,7 @@ impl RegistryDiscovery {
     ) -> Self {
         Self {
             own: None,
+            standby: None,
             others,
             caller,
             verifier,
@@ -66,6 +69,13 @@ impl RegistryDiscovery {
     #[must_use]
     pub fn with_own(mut self, own: Registry, local: PeerId) -> Self {
         self.own = Some((own, local));
+        self
+    }
+
+    /// The same with a copy that is searched where the others cannot be.
+    #[must_use]
+    pub fn with_standby(mut self, copy: Replica) -> Self {
+        self.standby = Some(copy);
         self
     }
 }
@@ -186,10 +196,10 @@ impl Discovery for RegistryDiscovery {
     }
 
     async fn withdraw(&self, tombstone: &SignedTombstone) -> Result<(), DiscoveryError> {
-        match &self.own {
-            Some((own, _)) => own.withdraw(tombstone).map(drop),
-            None => Ok(()),
+        if let Some((own, _)) = &self.own {
+            own.withdraw(tombstone);
         }
+        Ok(())
     }
 
     fn find(&self, query: Query) -> ProviderStream {
@@ -199,15 +209,28 @@ impl Discovery for RegistryDiscovery {
         let Some(request) = SearchRequest::of(&query) else {
             return stream::empty().boxed();
         };
-        let nobody = own.is_empty() && others.is_empty();
+        // Whom the copy knows, beside those that are known here.
+        let here: HashSet<PeerId> = own.iter().map(|found| found.peer).collect();
+        let copied = self.standby.clone();
+        let standby = move |query: &Query| -> Vec<Provider> {
+            let copied = copied.as_ref().map(|copy| copy.find(query));
+            let copied = copied.into_iter().flatten();
+            copied.filter(|found| !here.contains(&found.peer)).collect()
+        };
+        let instead = match others.is_empty() {
+            true => standby(&query),
+            false => Vec::new(),
+        };
+        let nobody = own.is_empty() && others.is_empty() && instead.is_empty();
         let nobody = nobody.then_some(Err(DiscoveryError::NoNetwork));
-        let own = stream::iter(own.into_iter().map(Ok).chain(nobody));
+        let own = own.into_iter().chain(instead).map(Ok).chain(nobody);
+        let own = stream::iter(own);
         let asked = others.into_iter().map(|registry| {
             let caller = self.caller.clone();
             search_at(caller, registry, request.clone())
         });
         let (verifier, network) = (self.verifier.clone(), self.network.clone());
-        let found = stream::select_all(asked).filter_map(move |entry| {
+        let found = stream::select_all(asked).flat_map(move |entry| {
             let found = match entry {
                 Ok(entry) => provider(entry, &*verifier, &network, &query).map(Ok),
                 // A peer without a registry, or one that lets nobody ask, is no failed search.
@@ -216,12 +239,18 @@ impl Discovery for RegistryDiscovery {
                     | CallError::Refused { .. }
                     | CallError::UnknownMethod { .. },
                 ) => None,
-                Err(error) => Some(Err(DiscoveryError::Failed {
-                    origin: Source::Registry,
-                    source: error.into(),
-                })),
+                Err(error) => {
+                    let copied = standby(&query);
+                    if !copied.is_empty() {
+                        return stream::iter(copied.into_iter().map(Ok).collect::<Vec<_>>());
+                    }
+                    Some(Err(DiscoveryError::Failed {
+                        origin: Source::Registry,
+                        source: error.into(),
+                    }))
+                }
             };
-            std::future::ready(found)
+            stream::iter(Vec::from_iter(found))
         });
         own.chain(found).boxed()
     }

@@ -1,11 +1,13 @@
 //! Two registries, one above the other, without a network between them.
 
+mod replica;
+
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use o_core::{
-    Agent as _, Body, Encoding, IncomingCall, OutgoingCall, Reply, Shape, Text, Verified,
-    VerifyError,
+    Agent as _, Attributes, Body, Encoding, IncomingCall, OutgoingCall, Reply, Shape, Text,
+    Verified, VerifyError,
 };
 use o_protocol::{decode_body, encode_body};
 
@@ -219,6 +221,47 @@ async fn who_is_lost_takes_along_what_came_by_way_of_it() {
     lost.sort();
     assert_eq!(lost, [peer(1), peer(2)]);
     assert_eq!(names(&agent, &by_capability(0)).await, ["o://b"]);
+}
+
+#[tokio::test]
+async fn nobody_is_forgotten_because_somebody_else_repeats_his_record_and_goes() {
+    let registry = registry();
+    let agent = registry.agent(alone());
+    let honest = signed("o://a/x", 2, 1);
+    announce(&agent, 1, &honest).await.unwrap();
+    announce(&agent, 4, &honest).await.unwrap();
+    let gone = Lost {
+        peers: vec![peer(2)],
+    };
+    ask(&agent, 4, "lost", &gone).await.unwrap();
+    assert_eq!(registry.lost(&peer(4)), []);
+    assert_eq!(registry.len(), 1);
+    // It moves to another parent, and the first one says that it has gone.
+    announce(&agent, 3, &honest).await.unwrap();
+    ask(&agent, 1, "lost", &gone).await.unwrap();
+    assert_eq!(registry.len(), 1);
+    ask(&agent, 3, "lost", &gone).await.unwrap();
+    assert_eq!(registry.len(), 0);
+}
+
+#[tokio::test]
+async fn who_says_too_much_is_not_heard_for_a_while() {
+    let config = RegistryConfig {
+        max_per_second: 1,
+        max_bad: 3,
+        ..RegistryConfig::default()
+    };
+    let check: Check = Arc::new(|_| Ok(()));
+    let registry = Registry::new(NetworkId::default(), config, Arc::new(Trusting), check);
+    let agent = registry.agent(alone());
+    let same = signed("o://a", 1, 1);
+    let mut refused = 0;
+    for _ in 0..40 {
+        refused += u32::from(announce(&agent, 1, &same).await.is_err());
+    }
+    assert!(refused > 3, "{refused}");
+    assert!(registry.lock().throttle.is_silent(&peer(1), Instant::now()));
+    assert!(announce(&agent, 2, &same).await.is_ok());
 }
 
 #[tokio::test]

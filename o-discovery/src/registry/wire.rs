@@ -26,6 +26,32 @@ pub struct Lost {
     pub peers: Vec<PeerId>,
 }
 
+/// An item of `watch`: some of what is held, or what of it has changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
+pub struct Watched {
+    /// What is held now under some names.
+    pub changes: Vec<Change>,
+    /// With the last of what was held when the stream began.
+    #[serde(default)]
+    pub complete: bool,
+}
+
+/// What a registry holds now of a peer under a name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
+pub struct Change {
+    /// The name.
+    #[schemars(with = "String")]
+    pub name: Address,
+    /// The peer.
+    #[schemars(with = "String")]
+    pub peer: PeerId,
+    /// The envelope of its record; none where it is held no longer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<Blob>,
+}
+
 /// Result of `status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(super) struct Status {

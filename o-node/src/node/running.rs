@@ -277,8 +277,13 @@ impl Running {
             pool: self.pool.clone(),
         });
         let registry = hierarchy.registry().clone();
-        let telling = hierarchy::tell_upstream(hierarchy.clone(), registry, caller);
+        let telling = hierarchy::tell_upstream(hierarchy.clone(), registry, caller.clone());
         self.tasks.spawn("registry", telling);
+        let copying = hierarchy::replicate(hierarchy.clone(), caller);
+        let until_leaving = self.leaving.clone();
+        self.tasks.spawn("registry copy", async move {
+            until_leaving.run_until_cancelled_owned(copying).await;
+        });
         let member = Member {
             hierarchy: hierarchy.clone(),
             pool: self.pool.clone(),

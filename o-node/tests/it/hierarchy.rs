@@ -455,3 +455,90 @@ async fn who_takes_calls_from_its_family_only_is_found_and_called_by_capability_
     stop(children).await;
     stop([client, company]).await;
 }
+
+#[tokio::test]
+async fn what_the_leader_knew_is_still_found_when_it_is_gone() {
+    // Without gossip, which would answer, too.
+    let alone = |name: &str| node(name).configure(crate::support::without_table);
+    let join = async |name: &str, parent: &Node| {
+        let node = start(below(alone(name), &at(parent))).await;
+        until("it has joined", || node.parent() == Some(parent.peer_id())).await;
+        node
+    };
+    let company = start(alone("o://company")).await;
+    let sales = join("o://company/sales", &company).await;
+    let ai = join("o://company/sales/ai", &sales).await;
+    let press = join("o://company/press", &company).await;
+    let below = || Query::Attributes(Attributes::any(["below:o://company".parse().unwrap()]));
+    let names = async |node: &Node| -> Vec<String> {
+        let found = found(node, below()).await.into_iter();
+        let mut names: Vec<_> = found.map(|(name, _)| name).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    };
+    let all = [
+        "o://company/press",
+        "o://company/sales",
+        "o://company/sales/ai",
+    ];
+    let has_all = |names: &[String]| all.iter().all(|name| names.iter().any(|n| n == name));
+    for node in [&company, &ai] {
+        soon(async {
+            while !has_all(&names(node).await) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await;
+    }
+    // A copy is a moment behind.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    // Nobody waits for the copies when it stops.
+    let begun = std::time::Instant::now();
+    stop([company]).await;
+    assert!(
+        begun.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        begun.elapsed()
+    );
+    until("they have lost it", || press.parent().is_none()).await;
+    until("they have lost it", || sales.parent().is_none()).await;
+    // Its child has a copy of its own; the other one asks its parent, which has one.
+    for node in [&press, &ai] {
+        let names = names(node).await;
+        assert!(has_all(&names), "{names:?}");
+    }
+    stop([press, ai, sales]).await;
+}
+
+#[tokio::test]
+async fn a_registry_is_called_by_its_name() {
+    let company = start(node("o://company")).await;
+    let status = |at: String, caller: Node| async move {
+        let call = Call::to(address(&at), "status").timeout(Duration::from_secs(5));
+        soon(call.send::<serde_json::Value>(&caller)).await
+    };
+    let pinned = format!("o://network/registry#{}", company.peer_id());
+    let client = start(crate::support::knowing(quiet().client(), &company)).await;
+    soon(async {
+        while status(pinned.clone(), company.clone()).await.unwrap()["entries"] != 1 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    for at in [pinned.clone(), "o://network/registry".into()] {
+        for caller in [&company, &client] {
+            let status = status(at.clone(), caller.clone()).await.unwrap();
+            assert_eq!(status["entries"], 1, "{at}");
+        }
+    }
+    let nobody = start(quiet().client()).await;
+    let lost = status("o://network/registry".into(), nobody.clone()).await;
+    assert!(matches!(lost, Err(CallError::NoNetwork { .. })), "{lost:?}");
+    let lost = status(pinned, nobody.clone()).await;
+    assert!(
+        matches!(lost, Err(CallError::Unreachable { .. })),
+        "{lost:?}"
+    );
+    stop([nobody, client, company]).await;
+}

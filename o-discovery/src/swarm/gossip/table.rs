@@ -112,8 +112,8 @@ impl Table {
     pub(super) fn withdraw(&mut self, tombstone: &SignedTombstone, now: Moment) {
         self.own
             .remove(&tombstone.tombstone().address.without_pin());
-        // To be told to those that did not hear it; without room they see that the record has expired.
-        let _ = self.index.withdraw(tombstone, now.clock);
+        // To be told to those that did not hear it.
+        self.index.withdraw(tombstone, now.clock);
     }
 
     pub(super) fn own(&self) -> Vec<SignedRecord> {
@@ -181,14 +181,14 @@ impl Table {
     /// A verified tombstone, said by its own peer.
     pub(super) fn hear_tombstone(&mut self, tombstone: &SignedTombstone, now: Moment) -> Worth {
         let peer = tombstone.tombstone().peer;
-        match self.index.withdraw(tombstone, now.clock) {
-            Ok(true) => {
-                self.note(&peer);
-                Worth::News
-            }
-            // Others may have what this node has not.
-            Ok(false) if peer != self.local => Worth::News,
-            Ok(false) | Err(_) => Worth::Nothing,
+        if self.index.withdraw(tombstone, now.clock) {
+            self.note(&peer);
+            return Worth::News;
+        }
+        // Others may have what this node has not.
+        match peer == self.local {
+            true => Worth::Nothing,
+            false => Worth::News,
         }
     }
 

@@ -295,7 +295,7 @@ pub(super) fn hierarchy(
 }
 
 /// Where a search goes on that this node's registry has answered: to what is known here besides, and to
-/// the registry of the parent.
+/// the registry of the parent, or the copy of it where that one does not answer.
 fn further(
     hierarchy: &Arc<Hierarchy>,
     known: Option<Arc<dyn Discovery>>,
@@ -303,16 +303,33 @@ fn further(
 ) -> Further {
     let hierarchy = Arc::downgrade(hierarchy);
     Arc::new(move |request| {
-        let here = known.as_ref().zip(request.query().ok());
+        let query = request.query().ok();
+        let here = known.as_ref().zip(query.clone());
         let here = here.map(|(known, query)| known.find(query));
         let here = stream::iter(here).flatten().filter_map(async |found| {
             let found = found.ok()?;
             Entry::of(&found).map(Ok)
         });
-        let parent = hierarchy.upgrade().and_then(|hierarchy| hierarchy.parent());
-        let above = parent
-            .map(|parent| search_at(caller.clone(), Registry::address().pinned(parent), request));
-        here.chain(stream::iter(above).flatten()).boxed()
+        let hierarchy = hierarchy.upgrade();
+        let parent = hierarchy.as_ref().and_then(|hierarchy| hierarchy.parent());
+        let copied = move || -> Vec<_> {
+            let known = hierarchy.as_ref().zip(query.as_ref());
+            let found = known.map(|(hierarchy, query)| hierarchy.replica().find(query));
+            let found = found.unwrap_or_default();
+            found.iter().filter_map(Entry::of).map(Ok).collect()
+        };
+        let above = match parent {
+            Some(parent) => search_at(caller.clone(), Registry::address().pinned(parent), request)
+                .flat_map(move |item| {
+                    stream::iter(match item {
+                        Ok(entry) => vec![Ok(entry)],
+                        Err(_) => copied(),
+                    })
+                })
+                .boxed(),
+            None => stream::iter(copied()).boxed(),
+        };
+        here.chain(above).boxed()
     })
 }
 
@@ -359,7 +376,9 @@ fn registries(
     let network = inner.config.network.clone();
     let source = RegistryDiscovery::new(others, caller, Arc::new(EnvelopeVerifier), network);
     Some(Arc::new(match hierarchy {
-        Some(hierarchy) => source.with_own(hierarchy.registry().clone(), inner.keypair.peer_id()),
+        Some(hierarchy) => source
+            .with_own(hierarchy.registry().clone(), inner.keypair.peer_id())
+            .with_standby(hierarchy.replica().clone()),
         None => source,
     }))
 }
@@ -423,5 +442,11 @@ pub(super) fn resolver(
         )),
         hierarchy,
         finder: finder.clone(),
+        bootstrap: inner
+            .config
+            .bootstrap
+            .iter()
+            .filter_map(TransportAddr::peer_id)
+            .collect(),
     }
 }
