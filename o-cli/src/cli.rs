@@ -13,7 +13,7 @@ use o_address::Address;
 use o_core::{Attribute, Wanted};
 
 pub(crate) use self::{
-    authority::{KeyCommand, RotateArgs, TrustArgs, TrustCommand, VerifyArgs},
+    authority::{KeyCommand, NewArgs, RotateArgs, TrustArgs, TrustCommand, VerifyArgs},
     bench::{BenchArgs, Measure},
     call::{CallArgs, Callee},
     network::{NetworkArgs, PresetArgs},

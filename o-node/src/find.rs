@@ -2,8 +2,8 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant, SystemTime},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
 };
 
 use futures::{FutureExt, StreamExt, stream};
@@ -444,91 +444,6 @@ fn confirm(hint: &Provider, record: SignedRecord, query: &Query) -> Provider {
         age,
         addresses,
         ..hint.clone()
-    }
-}
-
-/// Names that were looked for lately: where they were found, and that they were not.
-#[derive(Debug)]
-pub(crate) struct RouteCache {
-    routes: Mutex<HashMap<String, (Instant, o_core::Route)>>,
-    absent: Mutex<HashMap<String, Instant>>,
-    lifetime: Duration,
-    absent_lifetime: Duration,
-    limit: usize,
-}
-
-impl RouteCache {
-    pub(crate) fn new(lifetime: Duration, absent_lifetime: Duration, limit: usize) -> Self {
-        Self {
-            routes: Mutex::default(),
-            absent: Mutex::default(),
-            lifetime,
-            absent_lifetime,
-            limit,
-        }
-    }
-
-    fn absent(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
-        self.absent.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether the name was looked for just now, and nobody has it.
-    pub(crate) fn is_absent(&self, address: &Address) -> bool {
-        let missed = self.absent().get(address.as_str()).copied();
-        missed.is_some_and(|at| at.elapsed() < self.absent_lifetime)
-    }
-
-    /// Every source was asked, and nobody has the name.
-    pub(crate) fn miss(&self, address: &Address) {
-        let mut absent = self.absent();
-        if absent.len() >= self.limit {
-            absent.retain(|_, at| at.elapsed() < self.absent_lifetime);
-            if absent.len() >= self.limit {
-                absent.clear();
-            }
-        }
-        absent.insert(address.as_str().to_owned(), Instant::now());
-    }
-
-    pub(crate) fn get(&self, address: &Address) -> Option<o_core::Route> {
-        let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
-        let (found, route) = routes.get(address.as_str())?;
-        let age = found.elapsed();
-        if age > self.lifetime {
-            routes.remove(address.as_str());
-            return None;
-        }
-        Some(o_core::Route {
-            age: route.age + age,
-            ..route.clone()
-        })
-    }
-
-    /// Only who it is, without a copy of the route.
-    pub(crate) fn peer(&self, address: &Address) -> Option<o_address::PeerId> {
-        let routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
-        let (found, route) = routes.get(address.as_str())?;
-        (found.elapsed() <= self.lifetime).then_some(route.peer)
-    }
-
-    pub(crate) fn put(&self, address: &Address, route: o_core::Route) {
-        self.absent().remove(address.as_str());
-        let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
-        if routes.len() >= self.limit {
-            // Full: what has expired goes, and if nothing has, everything does; it is only a cache.
-            routes.retain(|_, (found, _)| found.elapsed() <= self.lifetime);
-            if routes.len() >= self.limit {
-                routes.clear();
-            }
-        }
-        routes.insert(address.as_str().to_owned(), (Instant::now(), route));
-    }
-
-    pub(crate) fn forget(&self, address: &Address) {
-        self.routes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(address.as_str());
     }
 }
 

@@ -1,18 +1,22 @@
 //! From a name to the connections that lead to it.
 
+mod cache;
+
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures::StreamExt;
 use o_address::{Address, TransportAddr};
 use o_core::{
-    CallError, DialError, Direction, DiscoveryError, Query, ResolveError, Resolver, Route, Source,
+    CallError, DialError, Direction, DiscoveryError, Query, ResolveError, Resolver, Route,
+    SignedRecord, Source,
 };
 use o_discovery::registry;
 use o_pool::AcquireError;
 
+pub(crate) use self::cache::RouteCache;
 use crate::{
-    find::{Finder, RouteCache, Unconfirmed},
+    find::{Finder, Unconfirmed},
     hierarchy::Hierarchy,
     hosting::Agents,
     peers::Peers,
@@ -169,7 +173,8 @@ impl NodeResolver {
                         source,
                         age: provider.age,
                     };
-                    self.cache.put(address, found.clone());
+                    let record = provider.record.as_ref().map(SignedRecord::record);
+                    self.cache.put(address, found.clone(), record);
                     return Ok(vec![found]);
                 }
                 Ok(Ok(_)) => {}

@@ -197,7 +197,7 @@ impl Trust {
 }
 
 /// The keys that a root had, the last one that it has now.
-fn keys(chain: &Chain) -> Vec<PeerId> {
+pub(crate) fn keys(chain: &Chain) -> Vec<PeerId> {
     let successors = chain.successors().iter().map(|next| next.successor().new);
     [chain.trusted()].into_iter().chain(successors).collect()
 }

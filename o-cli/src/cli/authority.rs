@@ -49,11 +49,29 @@ pub(crate) enum TrustCommand {
 
 /// `o key`.
 #[derive(Debug, Subcommand)]
-#[command(after_help = "Example:
+#[command(after_help = "Examples:
+  LEADER=$(o key new o://company)
   o key rotate o://company")]
 pub(crate) enum KeyCommand {
+    /// Make the key of a name before `o serve` does, and show its peer id
+    New(NewArgs),
     /// Give a root a new key, which the old one names as its successor
     Rotate(RotateArgs),
+}
+
+/// `o key new`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  o key new o://company
+  o serve o://company/sales --parent /ip4/127.0.0.1/tcp/4100/p2p/$(o key new o://company)
+
+A key that is there already is left as it is, and its peer id is shown.")]
+pub(crate) struct NewArgs {
+    /// The name that `o serve` will be given, like o://company
+    pub(crate) address: Address,
+    /// The file of its key; by default the one that `o serve` uses for this address
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
 }
 
 /// `o key rotate`.
@@ -64,7 +82,7 @@ pub(crate) enum KeyCommand {
 
 The leader must not run meanwhile. Beside the key file KEY stand then KEY.successors, which `o serve` shows
 to everybody who remembers an old key, and the old key as KEY.PEER_ID.old, which nobody needs any more.
-Children that name the leader's peer id in --parent must name the new one.")]
+Children that know the old key, or name it in --parent, follow.")]
 pub(crate) struct RotateArgs {
     /// The root, like o://company
     pub(crate) root: Address,

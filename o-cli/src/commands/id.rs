@@ -40,7 +40,7 @@ pub(super) fn run(args: &IdArgs, output: &Output) -> Result<(), Failure> {
 }
 
 /// The key in a file, and whether it was made just now. One that a node uses is only read.
-fn open_or_create(path: &std::path::Path) -> Result<(Keypair, bool), Failure> {
+pub(super) fn open_or_create(path: &std::path::Path) -> Result<(Keypair, bool), Failure> {
     match KeyFile::read(path) {
         Ok(keys) => Ok((keys, false)),
         Err(KeyError::NotFound { .. }) => {
@@ -55,7 +55,9 @@ fn not_served_yet(error: KeyError, address: &o_address::Address) -> Failure {
     let missing = matches!(error, KeyError::NotFound { .. });
     let failure = Failure::from(error);
     match missing {
-        true => failure.hint(format!("`o serve {address}` makes it")),
+        true => failure.hint(format!(
+            "`o key new {address}` makes it, and so does `o serve {address}`"
+        )),
         false => failure,
     }
 }

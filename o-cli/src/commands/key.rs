@@ -1,4 +1,4 @@
-//! `o key rotate`: a new key for a root, which the old one names as its successor.
+//! `o key`: the key of a name before it is served, and a new one for a root, which the old one names.
 
 use std::{
     fs,
@@ -11,10 +11,11 @@ use o_core::{NetworkId, Record, Successor};
 use o_node::{EnvelopeVerifier, KeyFile, read_successors, sign_successor, write_successors};
 use serde_json::json;
 
-use super::{Context, trust};
+use super::{Context, id, trust};
 use crate::{
-    cli::{KeyCommand, NetworkArgs, RotateArgs},
+    cli::{KeyCommand, NetworkArgs, NewArgs, RotateArgs},
     exit::Failure,
+    output::Output,
     paths,
 };
 
@@ -30,9 +31,38 @@ fn with_ending(path: &Path, ending: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// Makes the new key and says what it is.
+/// Makes the key and says what it is.
 pub(super) fn run(command: KeyCommand, context: &Context<'_>) -> Result<(), Failure> {
-    let KeyCommand::Rotate(RotateArgs { root, key, network }) = command;
+    match command {
+        KeyCommand::New(args) => make(&args, context.output),
+        KeyCommand::Rotate(args) => replace(args, context),
+    }
+}
+
+fn make(args: &NewArgs, output: &Output) -> Result<(), Failure> {
+    let path = match &args.key {
+        Some(path) => path.clone(),
+        None => paths::key_file(&args.address)?,
+    };
+    let (keys, created) = id::open_or_create(&path)?;
+    let peer = keys.peer_id();
+    if output.is_json() {
+        return output.value(&json!({
+            "peer_id": peer.to_string(),
+            "key": path,
+            "created": created,
+        }));
+    }
+    let what = match created {
+        true => "made a new key in",
+        false => "the key was there:",
+    };
+    output.note(format_args!("{what} {}", path.display()));
+    output.line(peer)
+}
+
+fn replace(args: RotateArgs, context: &Context<'_>) -> Result<(), Failure> {
+    let RotateArgs { root, key, network } = args;
     trust::check(&root)?;
     let network = NetworkArgs {
         network,
@@ -61,9 +91,7 @@ pub(super) fn run(command: KeyCommand, context: &Context<'_>) -> Result<(), Fail
         "old key  {}, which nobody needs any more",
         rotated.old_key.display()
     ))?;
-    output.note(
-        "start the leader again; children that name its peer id in --parent must name the new one",
-    );
+    output.note("start the leader again; children that know its old key follow");
     Ok(())
 }
 

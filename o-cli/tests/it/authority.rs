@@ -123,8 +123,8 @@ async fn a_leader_goes_on_with_a_new_key() {
     let leader = serve(&user, &["o://firm", "--listen", port]).await;
     let old = leader.peer_id().to_owned();
     let at = leader.at("/tcp/").split("/p2p/").next().unwrap().to_owned();
-    // It does not say whom it expects there, and remembers.
-    let mut sales = serve(&user, &["o://firm/sales", "--parent", &at]).await;
+    let parent = format!("{at}/p2p/{old}");
+    let mut sales = serve(&user, &["o://firm/sales", "--parent", &parent]).await;
     sales.event("attached").await;
     user.run(&["key", "rotate", "o://firm", "--json"])
         .await

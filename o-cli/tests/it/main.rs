@@ -15,4 +15,5 @@ mod registry;
 mod serving;
 mod support;
 mod times;
+mod tutorial;
 mod unix;

@@ -268,7 +268,6 @@ impl NodeConfig {
             ("max_capabilities", self.balance.max_capabilities),
             ("max_providers", self.balance.max_providers),
             ("max_attempts", self.balance.max_attempts),
-            ("max_instances", self.balance.max_instances),
         ];
         let mut counts = counts.into_iter().chain(self.gossip_counts());
         if let Some((field, _)) = counts.find(|(_, count)| *count == 0) {

@@ -73,8 +73,6 @@ pub struct BalanceConfig {
     pub max_providers: usize,
     /// Providers that one call is offered to at most. Default 16.
     pub max_attempts: usize,
-    /// Peers that are remembered of one name. Default 8.
-    pub max_instances: usize,
 }
 
 impl Default for BalanceConfig {
@@ -87,7 +85,6 @@ impl Default for BalanceConfig {
             max_capabilities: 256,
             max_providers: 256,
             max_attempts: 16,
-            max_instances: 8,
         }
     }
 }

@@ -7,8 +7,8 @@ use std::{
 };
 
 use o_address::{PeerId, TransportAddr};
-use o_core::{CallError, Chain, Direction, Event};
-use o_pool::Pool;
+use o_core::{CallError, Chain, DialError, Direction, Event};
+use o_pool::{AcquireError, Pool};
 use o_protocol::{Blob, ChainError, RootOfTrust, verify_chain};
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -18,7 +18,12 @@ use super::{
     state::Parent,
     wire::{Ancestor, Beat, Beaten, JoinRequest, Joined, bounded, digest},
 };
-use crate::{dialer::NodeDialer, link::Link, route, trust::TrustError};
+use crate::{
+    dialer::NodeDialer,
+    link::Link,
+    route,
+    trust::{TrustError, keys},
+};
 
 /// The shortest and the longest heartbeat that a parent may ask for.
 const HEARTBEAT: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(60)];
@@ -153,7 +158,7 @@ impl Member {
         let [shortest, longest] = HEARTBEAT;
         let heartbeat = Duration::from_millis(joined.heartbeat_ms).clamp(shortest, longest);
         let patience = Duration::from_millis(joined.patience_ms).clamp(heartbeat * 2, longest * 10);
-        let chain = self.check(&joined, &link)?;
+        let chain = self.check(&joined, &link, candidate)?;
         let above = bounded(joined.above);
         hierarchy.adopt(chain);
         self.attached(&link, above);
@@ -172,10 +177,18 @@ impl Member {
             // Who asks has paused. A pause of the pool's, which grows to a minute, would come on top of it
             // when the parent has long been back.
             self.pool.clear_backoff(Some(&peer));
-            let lease = self.pool.acquire(peer, &candidate.addresses).await;
-            return Ok((*lease.map_err(|error| failed(&error))?).clone());
+            match self.pool.acquire(peer, &candidate.addresses).await {
+                Ok(lease) => return Ok((*lease).clone()),
+                // Who is there may have succeeded the key that was known: see `check`.
+                Err(AcquireError::Dial(error)) if matches!(*error, DialError::WrongPeer { .. }) => {
+                }
+                Err(error) => return Err(failed(&error)),
+            }
         }
-        let link = self.dialer.dial_anybody(self.home.clone()).await;
+        let mut places = candidate.addresses.iter();
+        let there = places.find_map(TransportAddr::without_peer);
+        let there = there.ok_or_else(|| failed(&"its address names a peer and nothing else"))?;
+        let link = self.dialer.dial_anybody(there).await;
         let link =
             link.map_err(|error| failed(&route::dial_error(&error, &self.hierarchy.name)))?;
         let adopted = self
@@ -186,7 +199,12 @@ impl Member {
     }
 
     /// What a parent says that it gives, if a root that is trusted gave it to the parent.
-    fn check(&self, joined: &Joined, link: &Link) -> Result<Chain, JoinError> {
+    fn check(
+        &self,
+        joined: &Joined,
+        link: &Link,
+        candidate: &Candidate,
+    ) -> Result<Chain, JoinError> {
         let hierarchy = &self.hierarchy;
         let root = RootOfTrust::new(joined.root.clone(), joined.root_key);
         let chain = self.verify(&joined.chain, &root)?;
@@ -203,11 +221,21 @@ impl Member {
                 subtree: given,
             });
         }
+        let was_root = |key: &PeerId| keys(&chain).contains(key);
+        let named = candidate.peer.filter(|named| *named != link.peer);
+        if let Some(named) = named
+            && !(was_root(&named) && chain.root() == link.peer)
+        {
+            return Err(JoinError::Dial(format!(
+                "{} is there and not {named}, whose successor it is not",
+                link.peer
+            )));
+        }
         let config = &hierarchy.config;
         // The operator named a key: the root's, or that of a parent who vouches for the root.
         let given = config
             .root_key
-            .or_else(|| self.home.peer_id().filter(|id| *id == chain.root()));
+            .or_else(|| self.home.peer_id().filter(was_root));
         let trusted = match given {
             Some(key) => hierarchy.trust.given(&root, &chain, key),
             None => hierarchy.trust.first_use(&root, &chain),

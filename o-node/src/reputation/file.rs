@@ -39,6 +39,9 @@ struct Row {
     idle: u64,
     good: f64,
     bad: f64,
+    /// Lies, as they weighed when something was last observed.
+    #[serde(default)]
+    lied: f64,
     /// In seconds.
     latency: Option<f64>,
     counts: CallCounts,
@@ -78,6 +81,7 @@ impl Row {
             idle: idle.as_secs(),
             good: known.tally.good,
             bad: known.tally.bad,
+            lied: known.lied,
             latency: known.latency,
             counts: known.counts,
             methods: methods.collect(),
@@ -114,6 +118,7 @@ impl Row {
         known.methods = methods.collect();
         known.counts = self.counts;
         known.tally = faded(self.good, self.bad);
+        known.lied = faded(0.0, self.lied).bad;
         known.latency = self.latency.map(sane);
         (known.observed, known.before) = (true, before);
         known
@@ -304,6 +309,7 @@ mod tests {
             idle: u64::MAX,
             good: f64::NAN,
             bad: -1e300,
+            lied: f64::NEG_INFINITY,
             latency: Some(f64::INFINITY),
             counts: CallCounts::default(),
             methods: Vec::new(),

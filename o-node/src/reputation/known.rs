@@ -184,6 +184,9 @@ pub(crate) struct Known {
     /// Whether it was since it was last saved.
     pub(super) changed: bool,
     backoff: Backoff,
+    /// Lies, faded since `lied_at`: they weigh on every method.
+    pub(super) lied: f64,
+    lied_at: Instant,
 }
 
 impl Known {
@@ -198,6 +201,8 @@ impl Known {
             observed: false,
             changed: false,
             backoff: Backoff::default(),
+            lied: 0.0,
+            lied_at: now,
         }
     }
 
@@ -228,12 +233,22 @@ impl Known {
         (self.observed, self.changed) = (true, true);
         self.counts.add(outcome);
         self.tally.bad += outcome.weight();
+        if outcome == Outcome::Lied {
+            self.lied = self.lies(config.half_life, now) + 1.0;
+            self.lied_at = now;
+        }
         if outcome == Outcome::Succeeded {
             self.tally.good += 1.0;
             self.backoff = Backoff::default();
         } else if outcome.is_of_connection() {
             self.backoff.failed(1, config, now);
         }
+    }
+
+    /// How often it has lied, the more recent the more.
+    pub(super) fn lies(&self, half_life: Duration, now: Instant) -> f64 {
+        let elapsed = now.saturating_duration_since(self.lied_at);
+        faded(self.lied, elapsed, half_life)
     }
 
     /// A call was given up after this time, because another was quicker or nobody waited for it: it would
@@ -262,11 +277,12 @@ impl Known {
         let known = self.methods.iter().find(|known| &*known.name == method);
         let aside = self.backoff.left(now);
         let failures = self.backoff.failures;
+        let honest = 1.0 / (1.0 + self.lies(half_life, now));
         let Some(known) = known else {
             let mut tally = self.tally;
             tally.fade(now.saturating_duration_since(self.at), half_life);
             return Standing {
-                success: hopeful(tally),
+                success: hopeful(tally) * honest,
                 aside,
                 on_trial: failures > 0,
                 ..Standing::default()
@@ -277,7 +293,7 @@ impl Known {
         let elapsed = now.saturating_duration_since(known.picked_at);
         Standing {
             latency: known.latency(now),
-            success: hopeful(tally),
+            success: hopeful(tally) * honest,
             picked: faded(known.picked, elapsed, FADE),
             aside: aside.max(known.backoff.left(now)),
             on_trial: failures > 0 || known.backoff.until.is_some(),
@@ -374,10 +390,19 @@ mod tests {
         }
         assert!(failing.score() > 0.5, "{}", failing.score());
         assert!(lying.score() < 0.2, "{}", lying.score());
+        // Whatever it lied about, no method of it is as good as it was.
+        let told = Arc::from("told");
+        lying
+            .0
+            .observe(&told, Outcome::Succeeded, MS, &lying.1, lying.2);
+        let after = lying.0.standing("told", lying.1.half_life, lying.2);
+        assert!(after.success < 0.3, "{after:?}");
+        let later = lying.2 + 20 * lying.1.half_life;
+        assert!(lying.0.standing("told", lying.1.half_life, later).success > 0.9);
         // What the caller did wrong says nothing.
         let before = lying.score();
         assert!((lying.see(Outcome::Mistaken).score() - before).abs() < 1e-9);
-        assert_eq!((lying.0.counts.calls(), lying.0.counts.failures()), (1, 3));
+        assert_eq!((lying.0.counts.calls(), lying.0.counts.failures()), (2, 3));
     }
 
     #[test]

@@ -164,12 +164,13 @@ async fn a_root_with_a_new_key_is_believed_by_those_who_trust_the_old_one_or_the
         .remember(&address("o://company"), old.peer_id())
         .unwrap();
     let sales = node(&directory, telling(name, "sales"));
-    let at = only_address(&company);
+    // It names the key that the leader had.
+    let at = only_address(&company).without_peer().unwrap();
+    let at = at.with_peer(&old.peer_id());
     let remembering = trust_file.clone();
-    // It remembers the old key and dials whoever is there.
     let sales = sales.configure(move |config| {
         config.hierarchy.trust_file = Some(remembering);
-        config.hierarchy.parent = at.without_peer();
+        config.hierarchy.parent = Some(at);
     });
     let sales = start(sales).await;
     until("it has joined", || sales.parent().is_some()).await;

@@ -26,7 +26,7 @@ use super::{
     farewell::{Farewells, Waiter},
     table_addresses,
 };
-use crate::swarm::addresses::filtered;
+use crate::swarm::addresses::{filtered, usable};
 
 /// Largest message, in bytes: twenty providers and twenty closer peers with eight addresses of 160
 /// bytes each fit in it. All nodes of a network must agree.
@@ -48,6 +48,9 @@ pub struct Behaviour {
     told: VecDeque<Told>,
     allow_private: bool,
     max_addresses: usize,
+    local: PeerId,
+    /// Whether it is still to be seen that others can reach this node.
+    auto: bool,
 }
 
 /// Something for [`State::on_event`](super::State::on_event).
@@ -109,6 +112,8 @@ pub fn behaviour(peer: PeerId, network: &NetworkId, config: &DhtConfig) -> Behav
         told: VecDeque::new(),
         allow_private: config.allow_private,
         max_addresses: config.max_addresses,
+        local: peer,
+        auto: config.mode == DhtMode::Auto,
     }
 }
 
@@ -254,8 +259,17 @@ impl NetworkBehaviour for Behaviour {
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
         self.farewells.on_swarm_event(&event);
         self.kad.on_swarm_event(event);
-        if let FromSwarm::DialFailure(failure) = &event {
-            self.on_dial_failure(failure);
+        match &event {
+            FromSwarm::DialFailure(failure) => self.on_dial_failure(failure),
+            // Kademlia itself waits for an external address, of which nobody tells a server that has a
+            // public address of its own.
+            FromSwarm::NewListenAddr(listen)
+                if self.auto && usable(listen.addr, &self.local, self.allow_private).is_some() =>
+            {
+                self.auto = false;
+                self.kad.set_mode(Some(Mode::Server));
+            }
+            _ => {}
         }
     }
 

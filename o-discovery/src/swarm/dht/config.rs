@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum DhtMode {
-    /// A server as soon as the Swarm has a confirmed external address, a client until then. On
-    /// loopback and private networks that never comes by itself: add the address, or say `Server`.
+    /// A server as soon as the Swarm listens at an address that others can dial (a public one, or with
+    /// `allow_private` any), or has a confirmed external one; a client until then. Behind a router whose port
+    /// is forwarded, say `Server`.
     #[default]
     Auto,
     /// Asks and announces, and is never asked.

@@ -2,7 +2,10 @@
 
 use std::io;
 
-use libp2p::core::transport::TransportError;
+use libp2p::{
+    core::transport::{ListenerId, TransportError},
+    swarm::behaviour::NewListenAddr,
+};
 
 use super::*;
 
@@ -250,4 +253,25 @@ async fn the_table_is_refreshed_when_asked_and_every_interval() {
     assert_eq!(bench.queries(), 1);
     while bench.poll() {}
     assert_eq!(bench.queries(), 0);
+}
+
+#[test]
+fn a_node_that_others_can_dial_is_a_server() {
+    let listens = |mode, address: &str| {
+        let mut bench = Bench::new(DhtConfig {
+            mode,
+            ..DhtConfig::default()
+        });
+        let (listener_id, addr) = (ListenerId::next(), address.parse().unwrap());
+        let new = NewListenAddr {
+            listener_id,
+            addr: &addr,
+        };
+        bench.kad.on_swarm_event(FromSwarm::NewListenAddr(new));
+        bench.kad.mode() == kad::Mode::Server
+    };
+    assert!(listens(DhtMode::Auto, "/ip4/1.2.3.4/tcp/1"));
+    assert!(!listens(DhtMode::Auto, "/ip4/192.168.1.2/tcp/1"));
+    assert!(!listens(DhtMode::Client, "/ip4/1.2.3.4/tcp/1"));
+    assert!(listens(DhtMode::Server, "/ip4/192.168.1.2/tcp/1"));
 }
