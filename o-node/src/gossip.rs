@@ -29,6 +29,8 @@ const KNOWN: &str = "gossip.known";
 const AT_ONCE: usize = 8;
 /// How often neighbors are looked at.
 const LOOK: Duration = Duration::from_secs(1);
+/// In so many looks each neighbor is asked once whether it is there.
+const ROUND: usize = 4;
 /// How long a neighbor may take to tell what it knows.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How soon the same is asked again.
@@ -138,8 +140,10 @@ impl Gossiper {
                 _ = look.tick() => {
                     self.keep_neighbors();
                     running.extend(self.join());
-                    if running.len() < AT_ONCE {
-                        running.extend(self.probe());
+                    for _ in 0..self.kept.len().div_ceil(ROUND) {
+                        if running.len() < AT_ONCE {
+                            running.extend(self.probe());
+                        }
                     }
                 }
             }

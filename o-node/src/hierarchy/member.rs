@@ -135,17 +135,19 @@ impl Member {
         }
     }
 
+    /// Connects within `limit`; somebody who is there has longer to answer, for a leader that has come back
+    /// is asked by all of its children at once.
     async fn join(&self, candidate: &Candidate, limit: Duration) -> Result<Attachment, JoinError> {
-        let joining = self.try_join(candidate);
-        let timed_out = CallError::TimedOut { after: limit };
-        tokio::time::timeout(limit, joining)
-            .await
-            .unwrap_or(Err(timed_out.into()))
+        let timed_out = |after| JoinError::from(CallError::TimedOut { after });
+        let connecting = tokio::time::timeout(limit, self.connect(candidate));
+        let link = connecting.await.unwrap_or_else(|_| Err(timed_out(limit)))?;
+        let limit = self.hierarchy.config.join_timeout;
+        let joining = tokio::time::timeout(limit, self.join_over(link, candidate));
+        joining.await.unwrap_or_else(|_| Err(timed_out(limit)))
     }
 
-    async fn try_join(&self, candidate: &Candidate) -> Result<Attachment, JoinError> {
+    async fn join_over(&self, link: Link, candidate: &Candidate) -> Result<Attachment, JoinError> {
         let hierarchy = &self.hierarchy;
-        let link = self.connect(candidate).await?;
         let told = hierarchy.addresses.borrow().clone();
         let held = hierarchy.chain.borrow().clone();
         let request = JoinRequest {

@@ -234,3 +234,99 @@ impl Family {
         [own].into_iter().chain(children).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(byte: u8) -> PeerId {
+        PeerId::from_bytes(&[0, 2, 7, byte]).unwrap()
+    }
+
+    fn address(text: &str) -> Address {
+        text.parse().unwrap()
+    }
+
+    /// `o://a/b` of peer 1, below peer 2, above `o://a/b/c` of peer 3 and `o://a/b/c/d` of peer 4.
+    fn family() -> Family {
+        let mut family = Family::new(address("o://a/b"), peer(1), 2);
+        let now = Instant::now();
+        family.add_child(peer(3), address("o://a/b/c"), Vec::new(), now);
+        family.add_child(peer(4), address("o://a/b/c/d"), Vec::new(), now);
+        let leader = Ancestor {
+            name: address("o://a"),
+            peer: peer(2),
+            addresses: Vec::new(),
+        };
+        family.set_parent(Some(Parent {
+            peer: peer(2),
+            above: vec![leader],
+        }));
+        family
+    }
+
+    #[test]
+    fn a_call_goes_down_to_the_longest_name_else_up_and_never_back() {
+        let family = family();
+        let next = |target: &str, from: Option<u8>| {
+            let from = from.map(peer);
+            family.next_hop(&address(target), from.as_ref())
+        };
+        assert_eq!(next("o://a/b/c", None), Some(peer(3)));
+        assert_eq!(next("o://a/b/c/x", Some(2)), Some(peer(3)));
+        assert_eq!(next("o://a/b/c/d/e", Some(2)), Some(peer(4)));
+        assert_eq!(next("o://a/other", None), Some(peer(2)));
+        assert_eq!(next("o://a/other", Some(3)), Some(peer(2)));
+        // What came from above and is not below goes nowhere, nor does what would go back.
+        assert_eq!(next("o://a/other", Some(2)), None);
+        let pinned = address("o://x").pinned(peer(4));
+        assert_eq!(family.next_hop(&pinned, Some(&peer(3))), Some(peer(4)));
+        assert_eq!(family.next_hop(&pinned, Some(&peer(4))), None);
+        // Its own subtree is not offered to it again: the next longest name has it, or nobody.
+        assert_eq!(next("o://a/b/c/d/e", Some(4)), Some(peer(3)));
+    }
+
+    #[test]
+    fn who_stands_above_is_known_and_nobody_hears_of_himself_from_above() {
+        let mut family = family();
+        assert!(family.is_above(&peer(2)) && !family.is_above(&peer(3)));
+        // A parent that says that we are above it.
+        let own = Ancestor {
+            name: address("o://a/b"),
+            peer: peer(1),
+            addresses: Vec::new(),
+        };
+        let mut above = family.parent().unwrap().above.clone();
+        above.push(own);
+        family.set_parent(Some(Parent {
+            peer: peer(2),
+            above,
+        }));
+        let told: Vec<_> = family.above(&[]).iter().map(|a| a.peer).collect();
+        assert_eq!(told, [peer(1), peer(2)]);
+    }
+
+    #[test]
+    fn a_full_family_takes_back_only_whom_it_has() {
+        let mut family = family();
+        assert!(family.has_room(&peer(3)) && !family.has_room(&peer(5)));
+        let (heard, patience) = (Instant::now(), Duration::from_secs(1));
+        let later = heard + 2 * patience;
+        family.child_mut(&peer(4)).unwrap().heard = later;
+        assert_eq!(family.silent(patience, later), [peer(3)]);
+        let (now, times) = (
+            SystemTime::now(),
+            RecordTimes::starting(SystemTime::now(), Duration::from_secs(60)),
+        );
+        family.hold(&address("o://a/b/c"), peer(3), times);
+        let below = address("o://a/b/c/x");
+        assert_eq!(family.held_by_another(&below, &peer(5), now), Some(peer(3)));
+        assert_eq!(family.held_by_another(&below, &peer(3), now), None);
+        // Who was lost keeps the name, who left gives it back.
+        family.remove_child(&peer(3), false);
+        assert_eq!(family.held_by_another(&below, &peer(5), now), Some(peer(3)));
+        family.add_child(peer(3), address("o://a/b/c"), Vec::new(), heard);
+        family.remove_child(&peer(3), true);
+        assert_eq!(family.held_by_another(&below, &peer(5), now), None);
+    }
+}

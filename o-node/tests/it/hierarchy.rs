@@ -14,7 +14,7 @@ use o_transport::EnvelopeVerifier;
 use crate::support::{address, quiet, soon, start, stop, until};
 
 /// A node that says who called it, with a heartbeat that suits a test.
-fn node(name: &str) -> NodeBuilder {
+pub(crate) fn node(name: &str) -> NodeBuilder {
     with_key(Keypair::generate(), name)
 }
 
@@ -32,11 +32,11 @@ fn with_key(key: Keypair, name: &str) -> NodeBuilder {
         .host(Hosting::new(address(name), methods))
 }
 
-fn at(node: &Node) -> TransportAddr {
+pub(crate) fn at(node: &Node) -> TransportAddr {
     node.listen_addresses()[0].clone()
 }
 
-fn below(builder: NodeBuilder, parent: &TransportAddr) -> NodeBuilder {
+pub(crate) fn below(builder: NodeBuilder, parent: &TransportAddr) -> NodeBuilder {
     let parent = parent.clone();
     builder.configure(|config| config.hierarchy.parent = Some(parent))
 }
@@ -55,9 +55,9 @@ async fn company() -> [Node; 3] {
     [company, sales, ai]
 }
 
-type Who = (Option<String>, Option<String>);
+pub(crate) type Who = (Option<String>, Option<String>);
 
-async fn who(caller: &Node, target: &str) -> Result<Who, CallError> {
+pub(crate) async fn who(caller: &Node, target: &str) -> Result<Who, CallError> {
     let call = Call::to(address(target), "who").timeout(Duration::from_secs(5));
     soon(call.send(caller)).await
 }
@@ -355,7 +355,7 @@ fn a_place_that_makes_no_sense_is_refused() {
     );
 }
 
-async fn found(node: &Node, query: Query) -> Vec<(String, bool)> {
+pub(crate) async fn found(node: &Node, query: Query) -> Vec<(String, bool)> {
     let named = |provider: o_core::Provider| {
         let record = provider.record.unwrap();
         (record.record().address.to_string(), provider.confirmed)
@@ -454,61 +454,6 @@ async fn who_takes_calls_from_its_family_only_is_found_and_called_by_capability_
     }
     stop(children).await;
     stop([client, company]).await;
-}
-
-#[tokio::test]
-async fn what_the_leader_knew_is_still_found_when_it_is_gone() {
-    // Without gossip, which would answer, too.
-    let alone = |name: &str| node(name).configure(crate::support::without_table);
-    let join = async |name: &str, parent: &Node| {
-        let node = start(below(alone(name), &at(parent))).await;
-        until("it has joined", || node.parent() == Some(parent.peer_id())).await;
-        node
-    };
-    let company = start(alone("o://company")).await;
-    let sales = join("o://company/sales", &company).await;
-    let ai = join("o://company/sales/ai", &sales).await;
-    let press = join("o://company/press", &company).await;
-    let below = || Query::Attributes(Attributes::any(["below:o://company".parse().unwrap()]));
-    let names = async |node: &Node| -> Vec<String> {
-        let found = found(node, below()).await.into_iter();
-        let mut names: Vec<_> = found.map(|(name, _)| name).collect();
-        names.sort_unstable();
-        names.dedup();
-        names
-    };
-    let all = [
-        "o://company/press",
-        "o://company/sales",
-        "o://company/sales/ai",
-    ];
-    let has_all = |names: &[String]| all.iter().all(|name| names.iter().any(|n| n == name));
-    for node in [&company, &ai] {
-        soon(async {
-            while !has_all(&names(node).await) {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        })
-        .await;
-    }
-    // A copy is a moment behind.
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    // Nobody waits for the copies when it stops.
-    let begun = std::time::Instant::now();
-    stop([company]).await;
-    assert!(
-        begun.elapsed() < Duration::from_secs(2),
-        "{:?}",
-        begun.elapsed()
-    );
-    until("they have lost it", || press.parent().is_none()).await;
-    until("they have lost it", || sales.parent().is_none()).await;
-    // Its child has a copy of its own; the other one asks its parent, which has one.
-    for node in [&press, &ai] {
-        let names = names(node).await;
-        assert!(has_all(&names), "{names:?}");
-    }
-    stop([press, ai, sales]).await;
 }
 
 #[tokio::test]

@@ -35,6 +35,7 @@ mod life;
 mod load;
 mod measuring;
 mod memory;
+mod outage;
 mod pace;
 mod pool;
 mod processes;

@@ -46,38 +46,54 @@ pub(super) struct Sent {
     pub(super) refused: usize,
 }
 
-/// What is wrong with it differs: forged, too long, long past, of another peer.
-fn records(keys: &Keypair) -> anyhow::Result<Vec<Bytes>> {
-    let network = NetworkId::default();
-    let hour = Duration::from_secs(3600);
-    let now = RecordTimes::starting(SystemTime::now(), hour);
-    let past = RecordTimes::starting(SystemTime::now() - 100 * hour, hour);
-    let record = |times| {
-        let mut record = Record::new(
-            "o://lab/bad".parse()?,
-            keys.peer_id(),
-            network.clone(),
-            times,
-        );
-        record.capabilities = vec!["lab/member".parse()?];
-        record.sequence = 1;
-        Ok::<_, anyhow::Error>(record)
-    };
-    let good = sign_record(&record(now)?, keys)?.envelope().to_vec();
-    let mut forged = good.clone();
-    let last = forged.last_mut().context("an empty envelope")?;
-    *last ^= 1;
-    let stale = sign_record(&record(past)?, keys)?;
-    let long = vec![7; Record::MAX_SIGNED + 1];
-    let tombstone = sign_tombstone(&Tombstone::of(&record(past)?, past), keys)?;
-    Ok([
-        forged.into(),
-        stale.envelope().clone(),
-        long.into(),
-        Bytes::from_static(b"\x0a\x00nothing"),
-        tombstone.envelope().clone(),
-    ]
-    .to_vec())
+/// Makes bad records, each another one: forged, long past, no record at all, of another kind, too long.
+struct Bad<'a> {
+    keys: &'a Keypair,
+    good: Vec<u8>,
+    past: RecordTimes,
+}
+
+impl<'a> Bad<'a> {
+    /// Of so many kinds, the last is too long.
+    const KINDS: usize = 5;
+
+    fn new(keys: &'a Keypair) -> anyhow::Result<Self> {
+        let hour = Duration::from_secs(3600);
+        let now = RecordTimes::starting(SystemTime::now(), hour);
+        let past = RecordTimes::starting(SystemTime::now() - 100 * hour, hour);
+        let good = sign_record(&record(keys, now, 1)?, keys)?
+            .envelope()
+            .to_vec();
+        Ok(Self { keys, good, past })
+    }
+
+    fn make(&self, kind: usize, number: usize) -> anyhow::Result<Bytes> {
+        let past = || record(self.keys, self.past, number as u64);
+        Ok(match kind {
+            0 => {
+                let mut forged = self.good.clone();
+                // Of the signature, which comes last.
+                let end = forged.len() - 8;
+                forged[end..].copy_from_slice(&number.to_be_bytes());
+                forged.into()
+            }
+            1 => sign_record(&past()?, self.keys)?.envelope().clone(),
+            2 => format!("nothing {number}").into(),
+            3 => {
+                let tombstone = Tombstone::of(&past()?, self.past);
+                sign_tombstone(&tombstone, self.keys)?.envelope().clone()
+            }
+            _ => vec![7; Record::MAX_SIGNED + 1].into(),
+        })
+    }
+}
+
+fn record(keys: &Keypair, times: RecordTimes, sequence: u64) -> anyhow::Result<Record> {
+    let (name, network) = ("o://lab/bad".parse()?, NetworkId::default());
+    let mut record = Record::new(name, keys.peer_id(), network, times);
+    record.capabilities = vec!["lab/member".parse()?];
+    record.sequence = sequence;
+    Ok(record)
 }
 
 /// Tells the registry of them, as every child does of its agents.
@@ -95,19 +111,26 @@ pub(super) async fn registry(
     let node = node.start().await?;
     node.connect(&victim.address).await?;
     let to = Registry::address().pinned(victim.peer);
-    let bodies: Vec<_> = records(keys)?
-        .into_iter()
-        .map(|record| encode_body(Encoding::Cbor, &Blob(record)))
-        .collect::<Result<_, _>>()?;
-    let calls = bodies.iter().cycle().take(count).map(|body| {
-        let call = OutgoingCall::unary(to.clone(), "announce", body.clone());
-        o_core::Caller::call(&node, call)
+    let bad = Bad::new(keys)?;
+    let calls = (0..count).map(|number| {
+        // Each as an announcement and as a withdrawal.
+        let method = match number % 2 {
+            0 => "announce",
+            _ => "remove",
+        };
+        let record = bad.make(number / 2 % Bad::KINDS, number)?;
+        let body = encode_body(Encoding::Cbor, &Blob(record))?;
+        anyhow::Ok(OutgoingCall::unary(to.clone(), method, body))
+    });
+    let calls = calls.map(|call| {
+        let node = &node;
+        async move { anyhow::Ok(o_core::Caller::call(node, call?).await) }
     });
     let mut sent = Sent::default();
     let mut answers = stream::iter(calls).buffer_unordered(AT_ONCE);
     while let Some(answer) = answers.next().await {
         sent.sent += 1;
-        match answer {
+        match answer? {
             Err(CallError::InvalidParams { .. } | CallError::Busy { .. }) => sent.refused += 1,
             Err(error) => return Err(error).context("the registry is gone"),
             Ok(_) => anyhow::bail!("the registry has taken a bad record"),
@@ -155,22 +178,15 @@ pub(super) async fn gossip(keys: &Keypair, victim: &Member, count: usize) -> any
             break;
         }
     }
-    let mut messages = Vec::new();
-    // One that is too long ends the stream over which it comes, and nothing more is read from the peer.
-    let short = records(keys)?
-        .into_iter()
-        .filter(|record| record.len() <= Record::MAX_SIGNED);
-    for record in short {
-        messages.push(GossipMessage::Announce(record).encode()?);
-    }
+    let bad = Bad::new(keys)?;
     let topic = IdentTopic::new("records");
     let mut sent = Sent::default();
     let (mut moved, mut number) = (Instant::now(), 0_usize);
     while sent.sent < count {
         number += 1;
-        let mut message = messages[number % messages.len()].clone();
-        // The same message twice would be dropped for that, also where the first one found no room.
-        message.extend_from_slice(&number.to_be_bytes());
+        // One that is too long ends the stream over which it comes, and nothing more is read from the peer.
+        let record = bad.make(number % (Bad::KINDS - 1), number)?;
+        let message = GossipMessage::Announce(record).encode()?;
         match swarm.behaviour_mut().publish(topic.clone(), message) {
             Ok(_) => {
                 sent.sent += 1;
