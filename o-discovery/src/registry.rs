@@ -90,8 +90,9 @@ impl Default for RegistryConfig {
 /// Peers that are remembered to have told of one peer's records.
 const MAX_VIA: usize = 4;
 
-/// What a record must pass beside its signature: an error says why it may not be announced here.
-pub type Check = Arc<dyn Fn(&SignedRecord) -> Result<(), String> + Send + Sync>;
+/// What a record must pass beside its signature, and who tells of it, where somebody does: an error says why
+/// it may not be announced here.
+pub type Check = Arc<dyn Fn(&SignedRecord, Option<&PeerId>) -> Result<(), String> + Send + Sync>;
 
 /// Where a search goes on: to the registry above.
 pub type Further =
@@ -126,6 +127,13 @@ struct State {
 }
 
 impl State {
+    /// Forgets what has expired, which others would take for bad.
+    fn expire(&mut self) {
+        for record in self.index.expire(SystemTime::now()) {
+            self.log.push(record.record());
+        }
+    }
+
     /// A peer's record was told by `via`.
     fn came(&mut self, peer: PeerId, via: PeerId) {
         if self.via.len() >= 2 * self.index.len() + MAX_VIA {
@@ -241,7 +249,8 @@ impl Registry {
 
     /// Everything that it holds, to be told to another registry.
     pub fn contents(&self) -> (Vec<SignedRecord>, Vec<SignedTombstone>) {
-        let state = self.lock();
+        let mut state = self.lock();
+        state.expire();
         let records = state.index.records().cloned().collect();
         (records, state.index.tombstones().cloned().collect())
     }
@@ -261,7 +270,7 @@ impl Registry {
     /// # Errors
     /// Why not, in words.
     pub fn check(&self, record: &SignedRecord) -> Result<(), String> {
-        (self.shared.check)(record)
+        (self.shared.check)(record, None)
     }
 
     /// Takes a record that `via` told, or this node itself.
@@ -269,8 +278,13 @@ impl Registry {
     /// # Errors
     /// `BadRecord`, or `Busy` where there is no room.
     pub fn insert(&self, record: &SignedRecord, via: PeerId) -> Result<Insertion, DiscoveryError> {
-        self.check(record)
-            .map_err(|reason| DiscoveryError::BadRecord { reason })?;
+        let checked = (self.shared.check)(record, Some(&via));
+        checked.map_err(|reason| DiscoveryError::BadRecord { reason })?;
+        self.take(record, via)
+    }
+
+    /// Takes a record that was checked.
+    fn take(&self, record: &SignedRecord, via: PeerId) -> Result<Insertion, DiscoveryError> {
         let mut state = self.lock();
         let inserted = state
             .index
@@ -307,7 +321,9 @@ impl Registry {
         let peer = verified.as_ref().map(|record| record.record().peer);
         let taken = match &verified {
             // By way of whom it came is not known any more.
-            Ok(record) => self.insert(record, record.record().peer).is_ok(),
+            Ok(record) => {
+                self.check(record).is_ok() && self.take(record, record.record().peer).is_ok()
+            }
             Err(_) => false,
         };
         if let (true, Ok(peer)) = (taken, peer) {

@@ -26,7 +26,7 @@ use crate::{dialer::NodeDialer, pinned::PinnedCaller, swarm::Errands};
 /// The method of a node that tells its neighbors what it knows of others.
 const KNOWN: &str = "gossip.known";
 /// Errands that run at once.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 16;
 /// How often neighbors are looked at.
 const LOOK: Duration = Duration::from_secs(1);
 /// In so many looks each neighbor is asked once whether it is there.
@@ -94,7 +94,7 @@ pub(crate) struct Gossiper {
     caller: Arc<PinnedCaller>,
     /// Neighbors whose connections are kept open.
     kept: BTreeSet<PeerId>,
-    /// The one of them that was asked last whether it is there.
+    /// The neighbor that was asked last whether it is there.
     probed: Option<PeerId>,
     /// Whether new neighbors are being connected with.
     joining: bool,
@@ -140,11 +140,8 @@ impl Gossiper {
                 _ = look.tick() => {
                     self.keep_neighbors();
                     running.extend(self.join());
-                    for _ in 0..self.kept.len().div_ceil(ROUND) {
-                        if running.len() < AT_ONCE {
-                            running.extend(self.probe());
-                        }
-                    }
+                    let room = AT_ONCE.saturating_sub(running.len());
+                    running.extend(self.probes(room));
                 }
             }
         }
@@ -205,15 +202,19 @@ impl Gossiper {
         Some(joining.boxed())
     }
 
-    /// Asks the next neighbor whether it is there. A machine that goes without a packet closes no
-    /// connection, and its silence is noticed by heartbeats the later the more nodes there are.
-    fn probe(&mut self) -> Option<BoxFuture<'static, Done>> {
+    /// Asks the next neighbors whether they are there, at most so many. A machine that goes without a packet
+    /// closes no connection, and its silence is noticed by heartbeats the later the more nodes there are.
+    fn probes(&mut self, room: usize) -> Vec<BoxFuture<'static, Done>> {
+        let handle = &self.errands.handle;
+        let neighbors: BTreeSet<_> = handle.neighbors().into_iter().collect();
         let after = self.probed.map_or(Bound::Unbounded, Bound::Excluded);
-        let next = self.kept.range((after, Bound::Unbounded)).next();
-        let peer = *next.or_else(|| self.kept.first())?;
-        self.probed = Some(peer);
-        let (handle, caller) = (self.errands.handle.clone(), self.caller.clone());
-        Some(probe(handle, caller, peer).boxed())
+        let next = neighbors.range((after, Bound::Unbounded));
+        let next = next.chain(&neighbors);
+        let due = neighbors.len().div_ceil(ROUND).min(room);
+        let next: Vec<PeerId> = next.take(due).copied().collect();
+        self.probed = next.last().copied().or(self.probed);
+        let probe = |peer| probe(handle.clone(), self.caller.clone(), peer).boxed();
+        next.into_iter().map(probe).collect()
     }
 
     /// Sees to it that connections to neighbors are not closed because nobody calls.

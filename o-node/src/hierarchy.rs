@@ -123,7 +123,8 @@ impl Hierarchy {
         let chain = is_root.then(|| root_chain(&parts)).transpose()?;
         let chain = watch::Sender::new(chain);
         let root = parts.name.root();
-        let check = certified(root, chain.subscribe(), parts.verifier.clone(), local);
+        let gate = parts.gate.clone();
+        let check = certified(root, chain.subscribe(), parts.verifier.clone(), local, gate);
         let (network, verifier) = (parts.network.clone(), parts.verifier.clone());
         let registry = Registry::new(network, parts.registry, verifier, check);
         let max_children = parts.config.max_children;
@@ -344,21 +345,27 @@ fn root_chain(parts: &HierarchyParts) -> Result<Chain, String> {
     Ok(Chain::new_verified(first.old, successors, Vec::new()))
 }
 
-/// What a record must pass to enter the registry: a name below the root needs the chain that gives it.
+/// What a record must pass to enter the registry: a name below the root needs the chain that gives it, and
+/// another one has to come from somebody of the family, or strangers could fill it.
 fn certified(
     root: Address,
     chain: watch::Receiver<Option<Chain>>,
     verifier: Arc<dyn Verifier>,
     local: PeerId,
+    gate: FamilyGate,
 ) -> Check {
-    Arc::new(move |signed| {
+    Arc::new(move |signed, teller| {
         let record = signed.record();
         let trusted = chain.borrow().as_ref().map(Chain::trusted);
         let Some(key) = trusted.filter(|_| record.peer != local) else {
             return Ok(());
         };
         if record.address.root().name() != root.name() {
-            return Ok(());
+            let stranger = teller.filter(|peer| **peer != local && !gate.is_family(peer));
+            return match stranger {
+                Some(_) => Err(format!("only members of {root} may tell of other names")),
+                None => Ok(()),
+            };
         }
         let root = RootOfTrust::new(root.clone(), key);
         let checked = verify_record_chain(record, &root, &*verifier, SystemTime::now());

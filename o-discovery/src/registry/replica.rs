@@ -118,7 +118,8 @@ impl Registry {
         let (verifier, network) = (&*self.shared.verifier, &self.shared.network);
         let record = verify_record(envelope, verifier, SystemTime::now(), network);
         let record = record.map_err(|error| error.to_string())?;
-        let inserted = self.insert(&record, record.record().peer);
-        inserted.map(drop).map_err(|error| error.to_string())
+        self.check(&record)?;
+        let taken = self.take(&record, record.record().peer);
+        taken.map(drop).map_err(|error| error.to_string())
     }
 }

@@ -63,7 +63,7 @@ impl o_core::Caller for Nobody {
 }
 
 fn registry() -> Registry {
-    let check: Check = Arc::new(|record| match record.record().address.as_str() {
+    let check: Check = Arc::new(|record, _| match record.record().address.as_str() {
         "o://forbidden" => Err("it is forbidden".into()),
         _ => Ok(()),
     });
@@ -251,7 +251,7 @@ async fn who_says_too_much_is_not_heard_for_a_while() {
         max_bad: 3,
         ..RegistryConfig::default()
     };
-    let check: Check = Arc::new(|_| Ok(()));
+    let check: Check = Arc::new(|_, _| Ok(()));
     let registry = Registry::new(NetworkId::default(), config, Arc::new(Trusting), check);
     let agent = registry.agent(alone());
     let same = signed("o://a", 1, 1);

@@ -83,6 +83,7 @@ impl Registry {
         self.admit(&from)?;
         let changes = self.changes();
         let mut state = self.lock();
+        state.expire();
         let seen = state.log.count;
         let busy = |reason: &str| CallError::Busy {
             reason: reason.to_owned(),

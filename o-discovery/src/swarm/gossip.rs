@@ -64,7 +64,7 @@ pub struct GossipConfig {
     #[serde(with = "humantime_serde")]
     pub suspicion: Duration,
     /// How long a neighbor may take to answer when it is asked whether it is there, before it is suspected;
-    /// each is asked every four seconds. Default 2 s.
+    /// each is asked every four seconds. Default 5 s: in a storm of newcomers an answer may take long.
     #[serde(with = "humantime_serde")]
     pub probe_timeout: Duration,
     /// With how many nodes this one connects to tell and to hear; others may connect with it. Default 4.
@@ -97,7 +97,7 @@ impl Default for GossipConfig {
             max_heartbeats_per_second: 5,
             missed_beats: 3,
             suspicion: Duration::from_millis(1500),
-            probe_timeout: Duration::from_secs(2),
+            probe_timeout: Duration::from_secs(5),
             neighbors: 4,
             max_kept_neighbors: 32,
             max_per_second: 50,

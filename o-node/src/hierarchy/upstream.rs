@@ -80,16 +80,28 @@ async fn tell_all(
         });
         match withdrawn {
             Some(stone) => {
-                tell(caller, at.clone(), "remove", Blob(stone.envelope().clone())).await?
+                let told = tell(caller, at.clone(), "remove", Blob(stone.envelope().clone()));
+                match told.await {
+                    // It has expired, say, and would be refused again.
+                    Ok(()) | Err(CallError::InvalidParams { .. }) => {}
+                    Err(error) => return Err(error),
+                }
             }
             None if held.keys().any(|(_, held)| *held == peer) => {}
             None if lost.peers.contains(&peer) => {}
-            None => lost.peers.push(peer),
+            None => {
+                lost.peers.push(peer);
+                continue;
+            }
         }
-        told.remove(&(name, peer));
+        if !lost.peers.contains(&peer) {
+            told.remove(&(name, peer));
+        }
     }
     if !lost.peers.is_empty() {
         tell(caller, at.clone(), "lost", &lost).await?;
+        // Only now: what was not told is told again.
+        told.retain(|(_, peer), _| !lost.peers.contains(peer));
     }
     for record in &records {
         let key = key(record);

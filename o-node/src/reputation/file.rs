@@ -67,7 +67,7 @@ fn sane(number: f64) -> f64 {
 }
 
 impl Row {
-    fn of(peer: PeerId, known: &Known, now: Instant) -> Self {
+    fn of(peer: PeerId, known: &Known, half_life: Duration, now: Instant) -> Self {
         let idle = now.saturating_duration_since(known.at) + known.before;
         let methods = known.methods.iter().map(|method| MethodRow {
             name: method.name.to_string(),
@@ -81,7 +81,7 @@ impl Row {
             idle: idle.as_secs(),
             good: known.tally.good,
             bad: known.tally.bad,
-            lied: known.lied,
+            lied: known.lies(half_life, known.at),
             latency: known.latency,
             counts: known.counts,
             methods: methods.collect(),
@@ -173,7 +173,7 @@ impl Ledger {
             let mut known = entry.lock();
             changed |= std::mem::take(&mut known.changed);
             if known.observed {
-                rows.push(Row::of(entry.peer, &known, now));
+                rows.push(Row::of(entry.peer, &known, self.config.half_life, now));
             }
         }
         if !changed {

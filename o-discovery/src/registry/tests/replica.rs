@@ -108,7 +108,7 @@ async fn who_is_too_far_behind_begins_anew() {
 
 #[tokio::test(start_paused = true)]
 async fn as_many_are_told_as_the_limit_says_and_one_peer_twice() {
-    let check: Check = Arc::new(|_| Ok(()));
+    let check: Check = Arc::new(|_, _| Ok(()));
     let config = RegistryConfig {
         max_watchers: 2,
         ..RegistryConfig::default()

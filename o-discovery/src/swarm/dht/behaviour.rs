@@ -143,6 +143,8 @@ impl Behaviour {
                 query_id,
             } => {
                 closer_peers.truncate(K_VALUE.get());
+                // Nobody honest tells of more, and one liar should not fill a search.
+                provider_peers.truncate(K_VALUE.get());
                 let query = *query_id;
                 let providers = std::mem::take(provider_peers).into_iter();
                 if providers.len() > 0 && self.kad.query(&query).is_some() {

@@ -131,7 +131,8 @@ impl State {
                     self.refresh.on_bootstrap(kad, &id, self.local, now);
                 }
                 QueryResult::GetClosestPeers(result) if step.last => {
-                    let (local, found) = (self.local, result.is_ok());
+                    let found = result.is_ok_and(|found| !found.peers.is_empty());
+                    let local = self.local;
                     self.refresh.on_found(kad, &id, found, local, &self.config);
                 }
                 other => trace!(?other, "result of a query that nobody made"),

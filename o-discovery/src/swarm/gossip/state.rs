@@ -216,8 +216,13 @@ impl State {
         let recent = self
             .last_alive
             .is_some_and(|last| now.at.saturating_duration_since(last) < ANSWER_PAUSE);
+        if recent {
+            // Whoever asks just after an answer gets one, too, before it is too late for it.
+            self.next_alive = self.next_alive.min(now.at + ANSWER_PAUSE);
+            return;
+        }
         let mut table = self.table();
-        if !table.announces() || recent {
+        if !table.announces() {
             return;
         }
         let alive = table.alive(now);

@@ -226,8 +226,10 @@ impl Table {
 
     /// Somebody cannot reach `peer`, of which it heard at `at`.
     pub(super) fn hear_suspicion(&mut self, peer: &PeerId, at: u64, now: Moment) -> Worth {
+        // Nobody can have heard of it later than that.
+        let ahead = millis(now.clock + SKEW);
         match self.lives.get_mut(peer) {
-            Some(life) if life.at <= at => {
+            Some(life) if life.at <= at && at <= ahead => {
                 let until = now.at + self.config.suspicion;
                 life.suspect_until.get_or_insert(until);
                 Worth::News
@@ -250,7 +252,11 @@ impl Table {
     /// What a neighbor told, verified.
     pub(super) fn learn(&mut self, known: Known, now: Moment) {
         let limit = self.patience(known.interval);
-        let interval = known.interval.min(MAX_INTERVAL);
+        // Whoever tells could make a peer seem silent at once, or hold its own word against it later.
+        let interval = known
+            .interval
+            .clamp(self.config.heartbeat.min(MAX_INTERVAL), MAX_INTERVAL);
+        let at = known.at.min(millis(now.clock));
         match known.said {
             Said::Tombstone(tombstone) => {
                 self.hear_tombstone(&tombstone, now);
@@ -269,7 +275,7 @@ impl Table {
                 let heard = now.at.checked_sub(known.quiet).unwrap_or(now.at);
                 // Only the peer itself makes its life longer.
                 self.lives.entry(peer).or_insert(Life {
-                    at: known.at,
+                    at,
                     heard,
                     interval,
                     suspect_until: None,
