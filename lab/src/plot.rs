@@ -12,6 +12,9 @@ const COLORS: [&str; 6] = [
     "#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf",
 ];
 
+/// Points of a line that are drawn as dots, too.
+const MAX_DOTS: usize = 64;
+
 /// Points that belong together, in the order in which they are joined.
 #[derive(Clone, Debug, Default)]
 pub struct Series {
@@ -167,7 +170,12 @@ impl Series {
             r#"<polyline points="{}" fill="none" stroke="{color}" stroke-width="2"/>"#,
             joined.join(" ")
         );
-        for point in &self.points {
+        // So many dots would only be a thicker line.
+        let dots = match self.points.len() {
+            0..=MAX_DOTS => &self.points[..],
+            _ => &[],
+        };
+        for point in dots {
             let (cx, cy) = (x.at(point.0), y.at(point.1));
             let _ = writeln!(
                 svg,

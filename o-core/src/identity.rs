@@ -27,7 +27,8 @@ pub trait Verifier: fmt::Debug + Send + Sync + 'static {
     /// Who signed `envelope` for `domain`, and what.
     ///
     /// # Errors
-    /// Bytes that are no envelope, of another type or domain, or with a bad signature.
+    /// Bytes that are no envelope; then `WrongType` for one of another type, before its signature is looked at;
+    /// `BadSignature` for one of another domain, or with a bad signature.
     fn verify(
         &self,
         domain: &str,

@@ -27,7 +27,7 @@ pub trait Resolver: fmt::Debug + Send + Sync + 'static {
     /// pin leaves only its own.
     ///
     /// # Errors
-    /// Nobody found, or nobody could be asked.
+    /// Nobody found, found and not reached or refused, or nobody could be asked.
     ///
     /// # Cancel safety
     /// Dropping the future ends the search.
@@ -50,6 +50,24 @@ pub enum ResolveError {
     NotFound {
         /// The name.
         address: Address,
+    },
+    /// Somebody is said to have the name, and was not reached.
+    #[error("found {address}, and cannot reach it: {reason}")]
+    Unreachable {
+        /// The name.
+        address: Address,
+        /// Why, as far as is known.
+        reason: String,
+    },
+    /// Somebody is said to have the name, and does not want to answer.
+    #[error("found {address}, which refuses: {reason}")]
+    Refused {
+        /// The name.
+        address: Address,
+        /// Who.
+        peer: Option<PeerId>,
+        /// What it said.
+        reason: String,
     },
     /// There was nobody to ask, or asking failed.
     #[error("cannot look up {address}")]

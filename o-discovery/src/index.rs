@@ -1,5 +1,6 @@
 //! Records in memory: bounded, and searched by name, capability, attribute and word.
 
+mod share;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -17,7 +18,10 @@ use o_core::{
 };
 use serde::{Deserialize, Serialize};
 
+pub use self::share::has_place;
+pub(crate) use self::share::share;
 use self::{
+    share::by_turns,
     withdrawals::Withdrawals,
     words::{Document, Words},
 };
@@ -336,7 +340,8 @@ impl Index {
     }
 
     /// Whoever matches, a peer once for each of its names: those of attributes and words with the best
-    /// first, others in the order of names.
+    /// first, those that match equally well in the order of names, but each peer's first before anybody's
+    /// second. Words find at most the hits that are asked for, a quarter of them of one peer if others match.
     pub fn find(&self, query: &Query, now: SystemTime) -> Vec<Provider> {
         match query {
             Query::Name(address) => {
@@ -349,28 +354,35 @@ impl Index {
             Query::Text(text) => self.find_text(text, now),
             _ => {
                 let entries = self.entries().map(|(_, entry)| entry);
+                let score = |provider: &Provider| {
+                    std::cmp::Reverse(provider.matched.as_ref().map(|m| m.score))
+                };
                 let mut found: Vec<_> = entries
                     .filter_map(|entry| entry.matching(query, now))
                     .collect();
-                // A stable sort: equal ones stay in the order of names.
-                found.sort_by_key(|provider| {
-                    std::cmp::Reverse(provider.matched.as_ref().map(|m| m.score))
-                });
+                // Stable sorts: equal ones stay in the order of names.
+                found.sort_by_key(score);
+                let mut found = by_turns(found, |provider| provider.peer);
+                found.sort_by_key(score);
                 found
             }
         }
     }
 
     fn find_text(&self, text: &Text, now: SystemTime) -> Vec<Provider> {
-        let hits = self.words.search(&text.words);
-        let found = hits.into_iter().filter_map(|hit| {
-            let (name, peer) = hit.key;
-            let entry = self.records.get(&name)?.get(&peer)?;
+        let hits = self.words.search(&text.words).into_iter();
+        let held = hits.filter_map(|hit| {
+            let entry = self.records.get(&hit.key.0)?.get(&hit.key.1)?;
+            (entry.until >= now).then_some((entry, hit))
+        });
+        let limit = text.limit.min(Text::MAX_HITS);
+        let shared = share(held.collect(), limit, |(_, hit)| hit.key.1);
+        let found = shared.into_iter().filter_map(|(entry, hit)| {
             let mut provider = entry.provider(now)?;
             provider.matched = Some(hit.matched);
             Some(provider)
         });
-        found.take(text.limit.min(Text::MAX_HITS)).collect()
+        found.collect()
     }
 }
 

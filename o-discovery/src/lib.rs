@@ -28,7 +28,7 @@ mod throttle;
 
 pub use crate::{
     bootstrap::{BootstrapDiscovery, BootstrapError},
-    index::{Index, IndexConfig, Insertion},
+    index::{Index, IndexConfig, Insertion, has_place},
     memory::MemoryDiscovery,
     merged::{MergedConfig, MergedDiscovery},
 };

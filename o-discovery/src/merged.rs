@@ -26,7 +26,8 @@ use self::merge::Merge;
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct MergedConfig {
-    /// Most providers of one search; it ends when they are found. Default 256.
+    /// Most providers of one search, each name of a peer counted; it ends when they are found. One peer
+    /// gets at most half of the places that the others leave. Default 256.
     pub max_providers: usize,
     /// Most transport addresses of one provider; later ones are left out. Default 16.
     pub max_addresses: usize,

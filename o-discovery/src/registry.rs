@@ -41,7 +41,7 @@ pub use self::{
     wire::{Announced, Change, Entry, Lost, SearchRequest, Watched},
 };
 use crate::{
-    index::{Index, IndexConfig, Insertion},
+    index::{Index, IndexConfig, Insertion, share},
     throttle::Throttle,
 };
 
@@ -371,9 +371,8 @@ impl Registry {
 
     /// Whoever matches, as far as this registry knows.
     pub fn find(&self, query: &Query) -> Vec<Provider> {
-        let mut found = self.lock().index.find(query, SystemTime::now());
-        found.truncate(self.shared.config.max_found);
-        found
+        let found = self.lock().index.find(query, SystemTime::now());
+        share(found, self.shared.config.max_found, |found| found.peer)
     }
 
     /// The agent that answers for it: `announce`, `remove`, `search`, `watch`, `lost`, `status`.
@@ -463,7 +462,8 @@ impl Registry {
             .limit
             .unwrap_or(usize::MAX)
             .min(self.shared.config.max_found);
-        let own: Vec<_> = self.find(&query).iter().filter_map(Entry::of).collect();
+        let own = share(self.find(&query), limit, |found| found.peer);
+        let own: Vec<_> = own.iter().filter_map(Entry::of).collect();
         let own = stream::iter(own.into_iter().map(Ok));
         let Some(above) = request.hops.checked_sub(1) else {
             return Ok(own.take(limit).boxed());

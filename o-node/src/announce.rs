@@ -29,6 +29,41 @@ use crate::{
 /// Pause after a change, so that a burst of changes is announced once.
 const SETTLE: Duration = Duration::from_millis(20);
 
+/// How often the clock is looked at: that of a machine that slept has gone on, and its timers have not.
+const GLANCE: Duration = Duration::from_secs(30);
+
+/// When records are to be signed anew.
+#[derive(Clone, Copy, Debug)]
+struct Due {
+    /// By the clock that only goes forward.
+    at: Instant,
+    /// When they were signed, by the clock that stands in them.
+    signed: SystemTime,
+    refresh: Duration,
+}
+
+impl Due {
+    fn after(refresh: Duration) -> Self {
+        Self {
+            at: Instant::now() + refresh,
+            signed: SystemTime::now(),
+            refresh,
+        }
+    }
+
+    /// Whether it is time by the clock: also where that was set back to before the signature.
+    fn is_over(&self, now: SystemTime) -> bool {
+        let passed = now.duration_since(self.signed);
+        passed.map_or(true, |passed| passed >= self.refresh)
+    }
+
+    async fn wait(self) {
+        while Instant::now() < self.at && !self.is_over(SystemTime::now()) {
+            sleep_until(self.at.min(Instant::now() + GLANCE)).await;
+        }
+    }
+}
+
 /// Announces what the node hosts, again whenever that changes and before a record expires.
 pub(crate) struct Announcer {
     pub(crate) agents: Arc<Agents>,
@@ -76,16 +111,16 @@ impl Announcer {
     /// Announces everything, and returns when it is time to do so anew.
     async fn announce_all(&self, addresses: &[TransportAddr]) {
         let refresh = self.times.record_lifetime / 2;
-        let until = Instant::now() + refresh;
+        let due = Due::after(refresh);
         let mut untold = self.sign_all(addresses).await;
         let mut pause = self.times.announce_retry;
         loop {
             untold = self.tell(untold).await;
-            if untold.is_empty() || Instant::now() + pause >= until {
-                return sleep_until(until).await;
+            if untold.is_empty() || Instant::now() + pause >= due.at {
+                return due.wait().await;
             }
             sleep(pause).await;
-            pause = pause.saturating_mul(2).min(refresh);
+            pause = pause.saturating_mul(2).min(refresh).min(GLANCE);
         }
     }
 
@@ -298,5 +333,20 @@ pub(crate) async fn withdraw(
         });
     if timeout(times.withdraw_timeout, all).await.is_err() {
         tracing::debug!("not everything was withdrawn in time");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_signed_anew_when_the_clock_has_jumped() {
+        let due = Due::after(Duration::from_secs(1800));
+        let minute = Duration::from_secs(60);
+        assert!(!due.is_over(due.signed + minute));
+        assert!(due.is_over(due.signed + 30 * minute));
+        // A clock that was wrong by hours made records that others take for expired, or for new too long.
+        assert!(due.is_over(due.signed - minute));
     }
 }

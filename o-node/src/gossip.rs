@@ -1,7 +1,9 @@
 //! Gossip's errands: neighbors to connect with, to ask what they know and whether they are there.
 
+mod pulls;
+
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::BTreeSet,
     ops::Bound,
     sync::Arc,
     time::{Duration, Instant},
@@ -14,18 +16,21 @@ use futures::{
     stream::FuturesUnordered,
 };
 use o_address::{Address, PeerId, TransportAddr};
-use o_core::{CallError, Caller, Encoding, IncomingCall, MethodSpec, OutgoingCall, Reply, Shape};
-use o_discovery::swarm::gossip::{Handle, Told, Want};
+use o_core::{
+    Body, CallError, Caller, Encoding, IncomingCall, MethodSpec, OutgoingCall, Reply, Shape,
+};
+use o_discovery::swarm::gossip::{Handle, Learned, Told, Want};
 use o_pool::{AcquireError, Pool};
 use o_protocol::{decode_body, encode_body, params_schema, result_schema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use self::pulls::Pulls;
 use crate::{dialer::NodeDialer, pinned::PinnedCaller, swarm::Errands};
 
 /// The method of a node that tells its neighbors what it knows of others.
 const KNOWN: &str = "gossip.known";
-/// Errands that run at once.
+/// Neighbors that are looked after at once.
 const AT_ONCE: usize = 16;
 /// How often neighbors are looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -33,10 +38,6 @@ const LOOK: Duration = Duration::from_secs(1);
 const ROUND: usize = 4;
 /// How long a neighbor may take to tell what it knows.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How soon the same is asked again.
-const PAUSE: Duration = Duration::from_secs(5);
-/// Questions that are remembered as asked lately.
-const MAX_ASKED: usize = 1024;
 /// Records that are verified before others get their turn.
 const BATCH: usize = 32;
 
@@ -98,13 +99,13 @@ pub(crate) struct Gossiper {
     probed: Option<PeerId>,
     /// Whether new neighbors are being connected with.
     joining: bool,
-    /// What was asked lately.
-    asked: HashMap<Option<PeerId>, Instant>,
+    pulls: Pulls,
 }
 
 /// An errand that has been run.
 enum Done {
     Joined,
+    Pulled { from: PeerId, bad: bool },
     Other,
 }
 
@@ -117,59 +118,51 @@ impl Gossiper {
             kept: BTreeSet::new(),
             probed: None,
             joining: false,
-            asked: HashMap::new(),
+            pulls: Pulls::default(),
         }
     }
 
     /// Runs until the Swarm task has ended.
     pub(crate) async fn run(mut self) {
-        let mut running: FuturesUnordered<BoxFuture<'static, Done>> = FuturesUnordered::new();
+        // Whoever answers slowly holds up neither the questions to others nor the looking after them.
+        let mut pulling: FuturesUnordered<BoxFuture<'static, Done>> = FuturesUnordered::new();
+        let mut looking: FuturesUnordered<BoxFuture<'static, Done>> = FuturesUnordered::new();
         let mut look = tokio::time::interval(LOOK);
         loop {
-            let room = running.len() < AT_ONCE;
-            tokio::select! {
+            let room = looking.len() < AT_ONCE;
+            let done = tokio::select! {
                 want = self.errands.wants.recv(), if room => match want {
-                    Some(want) => running.extend(self.errand(want)),
+                    Some(Want::Check { peer, addresses }) => {
+                        let handle = self.errands.handle.clone();
+                        looking.push(check(handle, self.pool.clone(), peer, addresses).boxed());
+                        None
+                    }
+                    Some(Want::Pull { from, of }) => {
+                        self.pulls.want(from, of, Instant::now());
+                        None
+                    }
+                    Some(_) => None,
                     None => return,
                 },
-                Some(done) = running.next() => {
-                    if matches!(done, Done::Joined) {
-                        self.joining = false;
-                    }
-                }
+                Some(done) = looking.next() => Some(done),
+                Some(done) = pulling.next() => Some(done),
                 _ = look.tick() => {
                     self.keep_neighbors();
-                    running.extend(self.join());
-                    let room = AT_ONCE.saturating_sub(running.len());
-                    running.extend(self.probes(room));
+                    looking.extend(self.join());
+                    let room = AT_ONCE.saturating_sub(looking.len());
+                    looking.extend(self.probes(room));
+                    None
                 }
+            };
+            match done {
+                Some(Done::Joined) => self.joining = false,
+                Some(Done::Pulled { from, bad }) => self.pulls.ended(from, bad, Instant::now()),
+                Some(Done::Other) | None => {}
             }
-        }
-    }
-
-    fn errand(&mut self, want: Want) -> Option<BoxFuture<'static, Done>> {
-        let handle = self.errands.handle.clone();
-        match want {
-            Want::Pull { from, of } => {
-                let now = Instant::now();
-                let recent = |at: &Instant| now.saturating_duration_since(*at) < PAUSE;
-                // The first neighbors are each asked for everything.
-                if of.is_some() && self.asked.get(&of).is_some_and(recent) {
-                    return None;
-                }
-                if self.asked.len() >= MAX_ASKED {
-                    self.asked.retain(|_, at| recent(at));
-                }
-                if self.asked.len() < MAX_ASKED {
-                    self.asked.insert(of, now);
-                }
-                let caller = self.caller.clone();
-                Some(pull(handle, caller, from, of).boxed())
-            }
-            Want::Check { peer, addresses } => {
-                Some(check(handle, self.pool.clone(), peer, addresses).boxed())
-            }
-            _ => None,
+            let begun = self.pulls.begin();
+            let handle = &self.errands.handle;
+            let pull = |(from, of)| pull(handle.clone(), self.caller.clone(), from, of).boxed();
+            pulling.extend(begun.into_iter().map(pull));
         }
     }
 
@@ -246,30 +239,44 @@ impl Drop for Gossiper {
 
 /// Asks a neighbor what it knows, and takes it in.
 async fn pull(handle: Handle, caller: Arc<PinnedCaller>, from: PeerId, of: Option<PeerId>) -> Done {
+    let (max_told, max_bad) = (handle.max_told(), handle.max_bad());
     let asking = async {
         let params = encode_body(Encoding::Cbor, &KnownRequest { of }).unwrap_or_default();
         let call = OutgoingCall::server_streaming(Address::node().pinned(from), KNOWN, params);
-        let Reply::Stream(mut told) = caller.call(call.timeout(PATIENCE)).await? else {
-            return Ok(0);
+        let Reply::Stream(told) = caller.call(call.timeout(PATIENCE)).await? else {
+            return Ok(Learned::default());
         };
-        let (mut believed, mut batch) = (0, Vec::with_capacity(BATCH));
-        while let Some(item) = told.next().await {
-            if let Ok(told) = decode_body::<Told>(&item?) {
-                batch.push(told);
+        let mut batches = told.take(max_told).chunks(BATCH);
+        let mut all = Learned::default();
+        while let Some(batch) = batches.next().await {
+            let batch: Vec<Body> = batch.into_iter().collect::<Result<_, _>>()?;
+            let (read, unreadable): (Vec<_>, Vec<_>) = batch
+                .iter()
+                .map(decode_body::<Told>)
+                .partition(Result::is_ok);
+            let learned = handle.learn(read.into_iter().flatten());
+            all.believed += learned.believed;
+            all.bad += learned.bad + unreadable.len();
+            if all.bad >= max_bad {
+                return Ok(all);
             }
-            if batch.len() >= BATCH {
-                believed += handle.learn(std::mem::take(&mut batch));
-                tokio::task::yield_now().await;
-            }
+            tokio::task::yield_now().await;
         }
-        Ok::<_, CallError>(believed + handle.learn(batch))
+        Ok::<_, CallError>(all)
     };
+    let mut bad = false;
     match tokio::time::timeout(PATIENCE, asking).await {
-        Ok(Ok(believed)) => tracing::debug!(%from, ?of, believed, "asked what is known"),
+        Ok(Ok(learned)) => {
+            tracing::debug!(%from, ?of, ?learned, "asked what is known");
+            bad = learned.bad >= max_bad;
+        }
         Ok(Err(error)) => tracing::debug!(%from, %error, "a neighbor tells nothing"),
         Err(_) => tracing::debug!(%from, "a neighbor told nothing in time"),
     }
-    Done::Other
+    if bad {
+        tracing::warn!(peer = %from, bad = max_bad, "a peer tells too much that is bad: not asked for a minute");
+    }
+    Done::Pulled { from, bad }
 }
 
 /// Suspects a neighbor that does not answer.

@@ -7,6 +7,7 @@ mod elsewhere;
 mod measuring;
 mod observing;
 mod place;
+mod resolving;
 mod running;
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,7 @@ use std::{
 use futures::StreamExt;
 use o_address::{Address, PeerId, TransportAddr};
 use o_core::{Capability, Provider, Query, Route, SignedRecord, Source};
+use o_discovery::has_place;
 use tokio::sync::watch;
 
 use crate::{
@@ -83,8 +84,8 @@ struct State {
     /// When a search ended last.
     ended: Option<Instant>,
     searching: bool,
-    /// Records that their peers denied, and whether that has been held against them.
-    denied: Vec<(Instance, bool)>,
+    /// Records that their peers denied.
+    denied: Vec<Instance>,
 }
 
 /// Providers, and whether they were looked for just now.
@@ -203,10 +204,13 @@ impl Providers {
                 if self.is_denied(slot, &instance) {
                     continue;
                 }
-                let full = found.len() >= self.config.max_providers;
+                let (taken, places) = (found.len(), self.config.max_providers);
+                let of_peer = found.iter().filter(|known| known.peer == instance.peer);
+                let of_peer = of_peer.count();
                 match found.iter_mut().find(|known| known.is(&instance)) {
                     Some(known) => *known = instance,
-                    None if full => break,
+                    None if taken >= places => break,
+                    None if !has_place(of_peer, taken, places) => continue,
                     None => found.push(instance),
                 }
                 // Who waits for somebody need not wait for all; who has somebody goes on with him.
@@ -254,40 +258,39 @@ impl Providers {
         })
     }
 
-    /// Whether the peer has denied this very record. That it is still told is a lie, once.
+    /// Whether the peer has denied this very record. Whoever still tells of it may only be slow.
     fn is_denied(&self, slot: &Slot, instance: &Instance) -> bool {
-        let mut denied = false;
-        slot.state.send_if_modified(|state| {
-            let mut rows = state.denied.iter_mut();
-            let same = |row: &&mut (Instance, bool)| {
-                row.0.is(instance) && row.0.sequence() == instance.sequence()
-            };
-            if let Some((_, held)) = rows.find(same) {
-                denied = true;
-                if !std::mem::replace(held, true) {
-                    let method: Arc<str> = "describe".into();
-                    let entry = &instance.entry;
-                    entry.observe(&method, Outcome::Lied, Instant::now());
-                }
-            }
-            false
-        });
-        denied
+        let state = slot.state.borrow();
+        let mut rows = state.denied.iter();
+        rows.any(|row| row.is(instance) && row.sequence() >= instance.sequence())
     }
 
     /// The peer says that it is not what its record says: it is left out as long as the record is the same.
+    /// Once may be a change that has not come through yet; who signs it again and denies it again lies.
     pub(crate) fn deny(&self, capability: &Capability, instance: &Instance) {
         let limit = self.config.max_providers;
         let now = SystemTime::now();
+        let mut lies = false;
         self.slot(capability).state.send_modify(|state| {
             let found = state.found.iter().filter(|known| !known.is(instance));
             state.found = Arc::new(found.cloned().collect());
             let rows = &mut state.denied;
-            rows.retain(|(row, _)| !row.is(instance) && !row.is_expired(now));
+            let mut before = rows.iter().filter(|row| row.is(instance));
+            lies = before.any(|row| row.sequence() < instance.sequence());
+            let newest = rows.iter().filter(|row| row.is(instance)).cloned();
+            let newest = newest
+                .chain([instance.clone()])
+                .max_by_key(Instance::sequence);
+            rows.retain(|row| !row.is(instance) && !row.is_expired(now));
             if rows.len() < limit {
-                rows.push((instance.clone(), false));
+                rows.extend(newest);
             }
         });
+        if lies {
+            let method: Arc<str> = "describe".into();
+            let entry = &instance.entry;
+            entry.observe(&method, Outcome::Lied, Instant::now());
+        }
     }
 }
 

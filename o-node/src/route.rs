@@ -4,7 +4,6 @@ mod cache;
 
 use std::{sync::Arc, time::Duration};
 
-use async_trait::async_trait;
 use futures::StreamExt;
 use o_address::{Address, TransportAddr};
 use o_core::{
@@ -212,6 +211,30 @@ impl NodeResolver {
         Err(failed.or(elsewhere).unwrap_or(SearchError::NotFound))
     }
 
+    /// Whoever answers to a name, without a call.
+    ///
+    /// # Errors
+    /// Not found, found but unreachable or refused, or nobody to ask.
+    pub(crate) async fn resolve(&self, address: &Address) -> Result<Vec<Route>, ResolveError> {
+        if let Some(told) = self.told(address).await? {
+            return Ok(told);
+        }
+        let known = self.known(address);
+        if !known.is_empty() {
+            return Ok(known);
+        }
+        let address = address.clone();
+        self.search(&address).await.map_err(|error| match error {
+            SearchError::NotFound => ResolveError::NotFound { address },
+            SearchError::Discovery(DiscoveryError::NoNetwork) if self.peers.count() > 0 => {
+                ResolveError::NotFound { address }
+            }
+            SearchError::Discovery(source) => ResolveError::Discovery { address, source },
+            SearchError::Unreachable(reason) => ResolveError::Unreachable { address, reason },
+            SearchError::Refused(error) => refused(address, error),
+        })
+    }
+
     /// Routes for a call, looked for anew.
     ///
     /// # Errors
@@ -258,6 +281,12 @@ pub(crate) fn resolve_error(error: ResolveError, address: &Address) -> CallError
     let address = address.clone();
     match error {
         ResolveError::NotFound { .. } => CallError::NotFound { address },
+        ResolveError::Unreachable { reason, .. } => CallError::Unreachable { address, reason },
+        ResolveError::Refused { peer, reason, .. } => CallError::Refused {
+            peer,
+            reason,
+            certain: true,
+        },
         ResolveError::Discovery {
             source: DiscoveryError::Failed { origin, source },
             ..
@@ -286,23 +315,15 @@ enum SearchError {
     Discovery(DiscoveryError),
 }
 
-#[async_trait]
-impl Resolver for NodeResolver {
-    async fn resolve(&self, address: &Address) -> Result<Vec<Route>, ResolveError> {
-        if let Some(told) = self.told(address).await? {
-            return Ok(told);
-        }
-        let known = self.known(address);
-        if !known.is_empty() {
-            return Ok(known);
-        }
-        let address = address.clone();
-        self.search(&address).await.map_err(|error| match error {
-            SearchError::Discovery(source) => ResolveError::Discovery { address, source },
-            SearchError::NotFound | SearchError::Unreachable(_) | SearchError::Refused(_) => {
-                ResolveError::NotFound { address }
-            }
-        })
+fn refused(address: Address, error: CallError) -> ResolveError {
+    let (peer, reason) = match error {
+        CallError::Refused { peer, reason, .. } => (peer, reason),
+        other => (None, other.to_string()),
+    };
+    ResolveError::Refused {
+        address,
+        peer,
+        reason,
     }
 }
 

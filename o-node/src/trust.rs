@@ -4,15 +4,16 @@ mod file;
 mod successors;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     path::PathBuf,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use o_address::{Address, PeerId};
-use o_core::{Chain, NetworkId};
+use o_core::{Chain, NetworkId, Record};
 use o_protocol::RootOfTrust;
 
+use self::file::Root;
 pub use self::{
     file::TrustFileError,
     successors::{SuccessorsError, read_successors, write_successors},
@@ -27,7 +28,7 @@ const MAX_ROOTS: usize = 1024;
 pub struct Trust {
     network: NetworkId,
     path: Option<PathBuf>,
-    roots: Mutex<BTreeMap<String, PeerId>>,
+    roots: Mutex<BTreeMap<String, Root>>,
 }
 
 /// Why a root is not trusted.
@@ -83,7 +84,7 @@ impl Trust {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, PeerId>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Root>> {
         self.roots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -94,7 +95,7 @@ impl Trust {
             return None;
         }
         let root = address.root();
-        let key = *roots.get(root.name())?;
+        let key = roots.get(root.name())?.key;
         Some(RootOfTrust::new(root, key))
     }
 
@@ -103,12 +104,13 @@ impl Trust {
         let roots = self.lock();
         roots
             .iter()
-            .map(|(name, key)| (name.clone(), *key))
+            .map(|(name, root)| (name.clone(), root.key))
             .collect()
     }
 
     /// Trusts the root of a chain because the operator gave its key: that with which the chain begins,
-    /// or the one that succeeded it.
+    /// or the one that succeeded it. A given key of which a successor is remembered only stands for that
+    /// one: whoever stole the old key gains nothing by it.
     ///
     /// # Errors
     /// It is another key, or it cannot be remembered.
@@ -118,14 +120,25 @@ impl Trust {
         chain: &Chain,
         given: PeerId,
     ) -> Result<(), TrustError> {
-        if !keys(chain).contains(&given) {
+        let keys = keys(chain);
+        if !keys.contains(&given) {
             return Err(TrustError::NotGiven {
                 name: root.name.clone(),
                 given,
                 presented: chain.root(),
             });
         }
-        self.remember(&root.name, chain.root())
+        let held = self.lock().get(root.name.name()).cloned();
+        match held {
+            Some(held) if held.former.contains(&given) && !keys.contains(&held.key) => {
+                Err(TrustError::Changed {
+                    name: root.name.clone(),
+                    remembered: held.key,
+                    presented: chain.root(),
+                })
+            }
+            _ => self.follow(&root.name, chain),
+        }
     }
 
     /// Trusts the root of a chain if it is the one that is remembered, if that one has named it as its
@@ -134,16 +147,32 @@ impl Trust {
     /// # Errors
     /// Another key is remembered, or it cannot be remembered.
     pub fn first_use(&self, root: &RootOfTrust, chain: &Chain) -> Result<(), TrustError> {
-        let remembered = self.lock().get(root.name.name()).copied();
+        let remembered = self.lock().get(root.name.name()).map(|root| root.key);
         match remembered {
             Some(remembered) if !keys(chain).contains(&remembered) => Err(TrustError::Changed {
                 name: root.name.clone(),
                 remembered,
                 presented: chain.root(),
             }),
-            Some(remembered) if remembered == chain.root() => Ok(()),
-            _ => self.remember(&root.name, chain.root()),
+            _ => self.follow(&root.name, chain),
         }
+    }
+
+    /// Trusts the last key of a chain, and remembers which ones it succeeded.
+    fn follow(&self, root: &Address, chain: &Chain) -> Result<(), TrustError> {
+        let key = chain.root();
+        let mut former = keys(chain);
+        let held = self.lock().get(root.root().name()).cloned();
+        if let Some(held) = held
+            && (held.key == key || former.contains(&held.key))
+        {
+            former.splice(0..0, held.former);
+        }
+        let mut seen = HashSet::from([key]);
+        former.retain(|key| seen.insert(*key));
+        let over = former.len().saturating_sub(Record::MAX_CHAIN);
+        former.drain(..over);
+        self.set(root, Root { key, former })
     }
 
     /// Trusts a key from now on.
@@ -151,19 +180,23 @@ impl Trust {
     /// # Errors
     /// There are too many, or it cannot be written.
     pub fn remember(&self, root: &Address, key: PeerId) -> Result<(), TrustError> {
+        self.set(root, Root::new(key))
+    }
+
+    fn set(&self, root: &Address, trusted: Root) -> Result<(), TrustError> {
         let name = root.root().name().to_owned();
         {
             let mut roots = self.lock();
-            if roots.get(&name) == Some(&key) {
+            if roots.get(&name) == Some(&trusted) {
                 return Ok(());
             }
             if !roots.contains_key(&name) && roots.len() >= MAX_ROOTS {
                 return Err(TrustError::Full);
             }
-            roots.insert(name.clone(), key);
+            roots.insert(name.clone(), trusted.clone());
         }
         self.write(|roots| {
-            roots.insert(name, key);
+            roots.insert(name, trusted);
         })
     }
 
@@ -181,7 +214,7 @@ impl Trust {
     }
 
     /// Changes the file as it is now: another process may have written it meanwhile.
-    fn write(&self, change: impl FnOnce(&mut BTreeMap<String, PeerId>)) -> Result<(), TrustError> {
+    fn write(&self, change: impl FnOnce(&mut BTreeMap<String, Root>)) -> Result<(), TrustError> {
         let Some(path) = &self.path else {
             return Ok(());
         };
@@ -269,6 +302,31 @@ mod tests {
         // The old key is not the root any more.
         let back = trust.first_use(&root(1), &Chain::of_root(peer(1)));
         assert!(matches!(back, Err(TrustError::Changed { .. })));
+    }
+
+    #[test]
+    fn a_given_key_that_was_succeeded_stands_for_its_successor_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("trust.json");
+        let open = || Trust::open(NetworkId::default(), Some(path.clone())).unwrap();
+        open().given(&root(1), &rotated(1, 2), peer(1)).unwrap();
+        // Whoever stole the first key presents it alone, or a successor of their own.
+        for chain in [Chain::of_root(peer(1)), rotated(1, 9)] {
+            let stolen = open().given(&root(1), &chain, peer(1));
+            assert!(
+                matches!(stolen, Err(TrustError::Changed { remembered, .. }) if remembered == peer(2)),
+                "{stolen:?}"
+            );
+        }
+        open().given(&root(2), &rotated(2, 3), peer(2)).unwrap();
+        assert!(open().given(&root(1), &rotated(1, 2), peer(1)).is_err());
+        assert_eq!(open().root_for(&name()), Some(root(3)));
+        // The operator has the last word.
+        open().remember(&name(), peer(1)).unwrap();
+        open()
+            .given(&root(1), &Chain::of_root(peer(1)), peer(1))
+            .unwrap();
+        assert_eq!(open().root_for(&name()), Some(root(1)));
     }
 
     #[test]

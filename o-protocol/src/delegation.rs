@@ -1,7 +1,7 @@
 //! Signed delegations and successions: their bytes, and the chains that they make.
 //!
 //! # Layout
-//! Both travel in an envelope as `o_core::Signer` makes it, over the domain `o-delegation/1`. The
+//! Both travel in an envelope as `o_core::Signer` makes it, each over a domain of its own. The
 //! payload type of a delegation is `/o-delegation/1`, of a succession `/o-successor/1`, both as ASCII.
 //! The envelope has at most 8192 bytes. The payload is a CBOR map as that of a record: integer keys,
 //! unknown keys from 0 up ignored, unknown negative keys, keys of another type, doubled ones and tags
@@ -37,11 +37,15 @@ use o_core::{
 
 use crate::cbor::{self, DecodeError, EncodeError, Limits};
 
-const DOMAIN: &str = "o-delegation/1";
-const DELEGATION: &[u8] = b"/o-delegation/1";
-const SUCCESSOR: &[u8] = b"/o-successor/1";
+/// The domain and the payload type of delegations.
+const DELEGATION: Kind = ("o-delegation/1", b"/o-delegation/1");
+/// The domain and the payload type of successions.
+const SUCCESSOR: Kind = ("o-successor/1", b"/o-successor/1");
 /// Largest envelope, in bytes.
 const MAX_ENVELOPE: usize = 8192;
+
+/// What a signature is for: the domain, and what an envelope says that it holds.
+type Kind = (&'static str, &'static [u8]);
 
 const LIMITS: Limits = Limits {
     max_bytes: MAX_ENVELOPE,
@@ -368,11 +372,11 @@ fn check_issuer(link: usize, found: PeerId, expected: PeerId) -> Result<(), Chai
 
 fn sign(
     payload: &payload::Payload<'_>,
-    payload_type: &[u8],
+    (domain, payload_type): Kind,
     signer: &dyn Signer,
 ) -> Result<Bytes, DelegationError> {
     let payload = cbor::to_vec(payload).map_err(DelegationError::Encode)?;
-    let envelope = signer.sign(DOMAIN, payload_type, &payload);
+    let envelope = signer.sign(domain, payload_type, &payload);
     let envelope = envelope.map_err(DelegationError::Sign)?;
     check_size(&envelope)?;
     Ok(envelope)
@@ -380,11 +384,11 @@ fn sign(
 
 fn open(
     envelope: &Bytes,
-    payload_type: &[u8],
+    (domain, payload_type): Kind,
     verifier: &dyn Verifier,
 ) -> Result<(PeerId, payload::Fields), DelegationError> {
     check_size(envelope)?;
-    let verified = verifier.verify(DOMAIN, payload_type, envelope);
+    let verified = verifier.verify(domain, payload_type, envelope);
     let verified = verified.map_err(DelegationError::Envelope)?;
     let fields = cbor::from_slice(&verified.payload, LIMITS).map_err(DelegationError::Payload)?;
     Ok((verified.peer, fields))

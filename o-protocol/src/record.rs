@@ -1,8 +1,8 @@
 //! Signed records and tombstones: their bytes, and what must hold before they are believed.
 //!
 //! # Layout
-//! Both travel in an envelope as `o_core::Signer` makes it, over the domain `o-record/1`. The payload
-//! type of a record is `/o-record/1`, of a tombstone `/o-tombstone/1`, both as ASCII. The envelope has
+//! Both travel in an envelope as `o_core::Signer` makes it. The domain of a record is `o-record/1` and its
+//! payload type `/o-record/1`, those of a tombstone `o-tombstone/1` and `/o-tombstone/1`, as ASCII. The envelope has
 //! at most 10240 bytes.
 //!
 //! The payload is a CBOR map with unsigned integers as keys. It is written with the keys in ascending
@@ -51,12 +51,13 @@ use sha2::{Digest, Sha256};
 
 use crate::cbor::{self, DecodeError, EncodeError, Limits};
 
-/// The domain over which records and tombstones are signed.
-const RECORD_DOMAIN: &str = "o-record/1";
-/// What an envelope says that it holds when that is a record.
-const RECORD_PAYLOAD_TYPE: &[u8] = b"/o-record/1";
-/// What an envelope says that it holds when that is a tombstone.
-const TOMBSTONE_PAYLOAD_TYPE: &[u8] = b"/o-tombstone/1";
+/// The domain and the payload type of records.
+const RECORD: Kind = ("o-record/1", b"/o-record/1");
+/// The domain and the payload type of tombstones.
+const TOMBSTONE: Kind = ("o-tombstone/1", b"/o-tombstone/1");
+
+/// What a signature is for: the domain, and what an envelope says that it holds.
+type Kind = (&'static str, &'static [u8]);
 
 /// Room for what later versions may nest below keys that this one ignores.
 const LIMITS: Limits = Limits {
@@ -146,7 +147,7 @@ pub fn sign_record(record: &Record, signer: &dyn Signer) -> Result<SignedRecord,
     check_subject(&record.address, record.peer, signer.peer())?;
     check_record(record)?;
     let payload = cbor::to_vec(&payload::of_record(record)).map_err(RecordError::Encode)?;
-    let envelope = sign(signer, RECORD_PAYLOAD_TYPE, &payload)?;
+    let envelope = sign(signer, RECORD, &payload)?;
     Ok(SignedRecord::new_verified(record.clone(), envelope))
 }
 
@@ -196,7 +197,7 @@ pub fn sign_tombstone(
     check_subject(&tombstone.address, tombstone.peer, signer.peer())?;
     check_capabilities(&tombstone.capabilities)?;
     let payload = cbor::to_vec(&payload::of_tombstone(tombstone)).map_err(RecordError::Encode)?;
-    let envelope = sign(signer, TOMBSTONE_PAYLOAD_TYPE, &payload)?;
+    let envelope = sign(signer, TOMBSTONE, &payload)?;
     Ok(SignedTombstone::new_verified(tombstone.clone(), envelope))
 }
 
@@ -211,7 +212,7 @@ pub fn verify_record(
     now: SystemTime,
     network: &NetworkId,
 ) -> Result<SignedRecord, RecordError> {
-    let (signer, fields) = open(&envelope, verifier, RECORD_PAYLOAD_TYPE)?;
+    let (signer, fields) = open(&envelope, verifier, RECORD)?;
     let record = fields.into_record().map_err(RecordError::Payload)?;
     check_subject(&record.address, record.peer, signer)?;
     check_currency(&record.network, network, record.times, now)?;
@@ -229,7 +230,7 @@ pub fn verify_tombstone(
     now: SystemTime,
     network: &NetworkId,
 ) -> Result<SignedTombstone, RecordError> {
-    let (signer, fields) = open(&envelope, verifier, TOMBSTONE_PAYLOAD_TYPE)?;
+    let (signer, fields) = open(&envelope, verifier, TOMBSTONE)?;
     let tombstone = fields.into_tombstone().map_err(RecordError::Payload)?;
     check_subject(&tombstone.address, tombstone.peer, signer)?;
     check_currency(&tombstone.network, network, tombstone.times, now)?;
@@ -269,9 +270,13 @@ fn key(prefix: &[u8], text: &str) -> [u8; 32] {
         .into()
 }
 
-fn sign(signer: &dyn Signer, payload_type: &[u8], payload: &[u8]) -> Result<Bytes, RecordError> {
+fn sign(
+    signer: &dyn Signer,
+    (domain, payload_type): Kind,
+    payload: &[u8],
+) -> Result<Bytes, RecordError> {
     let envelope = signer
-        .sign(RECORD_DOMAIN, payload_type, payload)
+        .sign(domain, payload_type, payload)
         .map_err(RecordError::Sign)?;
     check_size(&envelope)?;
     Ok(envelope)
@@ -280,11 +285,11 @@ fn sign(signer: &dyn Signer, payload_type: &[u8], payload: &[u8]) -> Result<Byte
 fn open(
     envelope: &Bytes,
     verifier: &dyn Verifier,
-    payload_type: &[u8],
+    (domain, payload_type): Kind,
 ) -> Result<(PeerId, payload::Fields), RecordError> {
     check_size(envelope)?;
     let verified = verifier
-        .verify(RECORD_DOMAIN, payload_type, envelope)
+        .verify(domain, payload_type, envelope)
         .map_err(RecordError::Envelope)?;
     let fields = cbor::from_slice(&verified.payload, LIMITS).map_err(RecordError::Payload)?;
     Ok((verified.peer, fields))

@@ -28,7 +28,7 @@ mod transport;
 pub use self::{
     agent::agent,
     caller::caller,
-    discovery::{DiscoveryCase, discovery, searching},
+    discovery::{DiscoveryCase, discovery, hints, searching},
     events::events,
     gater::{GaterCase, gater},
     node::node,

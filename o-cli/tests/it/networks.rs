@@ -246,6 +246,11 @@ async fn on_a_local_network_multicast_is_enough() {
         .status()
         .await;
     if !possible.is_ok_and(|status| status.success()) {
+        let required = std::env::var_os("O_NAMESPACES").is_some();
+        assert!(
+            !required,
+            "no network namespace with a veth pair can be made"
+        );
         eprintln!("nothing checked: no network namespace with a veth pair can be made here");
         return;
     }

@@ -6,6 +6,7 @@ use o_address::{Address, PeerId};
 use o_core::Provider;
 
 use super::MergedConfig;
+use crate::index::has_place;
 
 /// What a search has found so far.
 pub(super) struct Merge {
@@ -50,7 +51,7 @@ impl Merge {
             let learned = merge(known, sighting, self.config.max_addresses);
             return learned.then(|| known.clone());
         }
-        if self.found.len() >= self.config.max_providers {
+        if !has_place(places.len(), self.found.len(), self.config.max_providers) {
             return None;
         }
         let mut fresh = Provider {

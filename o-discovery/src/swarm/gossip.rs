@@ -40,7 +40,7 @@ use tokio::sync::mpsc;
 use self::table::Table;
 pub use self::{
     behaviour::{Behaviour, behaviour, protocol},
-    handle::{Handle, Told},
+    handle::{Handle, Learned, Told},
     state::{Command, State},
 };
 use crate::IndexConfig;

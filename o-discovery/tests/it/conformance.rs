@@ -1,10 +1,10 @@
-//! Every source passes the suite of `Discovery`.
-//!
-//! The bootstrap list and mDNS tell of peers whatever is asked, so the suite does not fit them.
+//! Every source passes a suite of `Discovery`: those that know what peers host, and those that know only
+//! peers.
 
 use std::sync::Arc;
 
-use o_discovery::{MemoryDiscovery, MergedDiscovery};
+use o_address::{PeerId, TransportAddr};
+use o_discovery::{BootstrapDiscovery, MemoryDiscovery, MergedDiscovery};
 use o_testkit::{
     FakeSigner,
     conformance::{self, DiscoveryCase},
@@ -49,4 +49,37 @@ async fn the_table_conforms() {
     let mut case = DiscoveryCase::one(Arc::new(announcer.handle.clone()), FakeSigner::new(peer));
     case.seeker = Arc::new(seeker.handle.clone());
     conformance::discovery(&case).await;
+}
+
+#[tokio::test]
+async fn the_bootstrap_list_tells_of_peers() {
+    let peers = [test_peer(2), test_peer(3)];
+    let at = |peer: &PeerId| -> TransportAddr {
+        format!("/memory/7/p2p/{peer}").parse().expect("an address")
+    };
+    let list = BootstrapDiscovery::new(peers.iter().map(at)).expect("a list");
+    let case = DiscoveryCase::one(Arc::new(list), FakeSigner::new(test_peer(1)));
+    conformance::hints(&case, &peers).await;
+}
+
+#[cfg(feature = "mdns")]
+#[tokio::test]
+async fn mdns_tells_of_peers() {
+    use std::time::{Duration, Instant};
+
+    use libp2p::mdns::Event;
+    use o_discovery::swarm::mdns::{MdnsConfig, channel};
+
+    // All who are there have answered.
+    let settled = Instant::now() - Duration::from_secs(3600);
+    let (mut state, handle) = channel(MdnsConfig::default(), settled);
+    let found = [(); 2].map(|()| libp2p::PeerId::random());
+    let at = "/ip4/192.168.1.7/tcp/1".parse::<libp2p::Multiaddr>();
+    let at = at.expect("an address");
+    state.on_event(Event::Discovered(
+        found.map(|peer| (peer, at.clone())).to_vec(),
+    ));
+    let peers = found.map(|peer| o_transport::from_peer_id(&peer).expect("a peer id"));
+    let case = DiscoveryCase::one(Arc::new(handle), FakeSigner::new(test_peer(1)));
+    conformance::hints(&case, &peers).await;
 }

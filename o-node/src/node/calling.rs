@@ -13,9 +13,14 @@ use o_core::{
     Agent, BodyStream, CallContext, CallError, Caller, DialError, Direction, IncomingCall,
     OutgoingCall, Reply, Route, Shape, Source,
 };
+use o_protocol::Unanswered;
 use tokio::time::Instant;
 
-use super::{Node, elsewhere::Sure, running::Running};
+use super::{
+    Node,
+    elsewhere::{Sure, sure_of},
+    running::Running,
+};
 use crate::{
     hosting::{Dispatcher, Running as Counted, Target},
     link::Link,
@@ -322,7 +327,10 @@ impl Running {
                     }
                 };
                 let called = match sure {
-                    Sure::Yes => self.call_surely(&link, call).await,
+                    Sure::Yes => {
+                        let outcome = self.call_link(&link, call).await;
+                        sure_of(call.shape, outcome).await
+                    }
                     Sure::No => self.call_link(&link, call).await,
                 };
                 match called {
@@ -396,36 +404,52 @@ impl Running {
     /// connection where a key says that twice is as good as once.
     pub(super) async fn call_link(&self, link: &Link, call: &mut OutgoingCall) -> Outcome {
         let whole = call.input.is_none();
-        link.request(call).await.map_err(|unanswered| {
-            let error = unanswered.error;
-            if unanswered.untouched {
-                // A peer whose connection was idle has not moved.
-                if !link.session.is_parting() {
-                    self.resolver.cache.forget(&call.target);
-                }
-                return (error, Again::Yes);
-            }
-            let elsewhere = match error {
-                // The peer no longer hosts the name: another may answer to it.
-                CallError::NotFound { .. } => true,
-                // It answers only its family: a call that comes through the tree it may take. Whoever
-                // refuses has done nothing.
-                CallError::Refused { certain: true, .. } => true,
-                // It was leaving before it took the call. A method's own error of this kind, on a
-                // session that goes on, is an answer.
-                CallError::ShuttingDown => !link.session.is_open(),
-                ref error => call.terms.idempotency_key.is_some() && is_lost(error),
-            };
-            if elsewhere {
+        let asked = link.request(call).await;
+        asked.map_err(|unanswered| self.unanswered(link, call, whole, unanswered))
+    }
+
+    /// The same by way of a peer that passes the call on: how it ends says nothing about that peer.
+    pub(super) async fn call_through(&self, link: &Link, call: &mut OutgoingCall) -> Outcome {
+        let whole = call.input.is_none();
+        let asked = link.session.request(call).await;
+        asked.map_err(|unanswered| self.unanswered(link, call, whole, unanswered))
+    }
+
+    fn unanswered(
+        &self,
+        link: &Link,
+        call: &OutgoingCall,
+        whole: bool,
+        unanswered: Unanswered,
+    ) -> (CallError, Again) {
+        let error = unanswered.error;
+        if unanswered.untouched {
+            // A peer whose connection was idle has not moved.
+            if !link.session.is_parting() {
                 self.resolver.cache.forget(&call.target);
             }
-            let again = if elsewhere && whole {
-                Again::Yes
-            } else {
-                Again::No
-            };
-            (error, again)
-        })
+            return (error, Again::Yes);
+        }
+        let elsewhere = match error {
+            // The peer no longer hosts the name: another may answer to it.
+            CallError::NotFound { .. } => true,
+            // It answers only its family: a call that comes through the tree it may take. Whoever
+            // refuses has done nothing.
+            CallError::Refused { certain: true, .. } => true,
+            // It was leaving before it took the call. A method's own error of this kind, on a
+            // session that goes on, is an answer.
+            CallError::ShuttingDown => !link.session.is_open(),
+            ref error => call.terms.idempotency_key.is_some() && is_lost(error),
+        };
+        if elsewhere {
+            self.resolver.cache.forget(&call.target);
+        }
+        let again = if elsewhere && whole {
+            Again::Yes
+        } else {
+            Again::No
+        };
+        (error, again)
     }
 
     /// A call to an agent of this node: within its deadline, the node's limit and the node's life.

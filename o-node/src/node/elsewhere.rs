@@ -11,7 +11,6 @@ use super::{
     calling::{Again, Outcome, Until},
     running::Running,
 };
-use crate::link::Link;
 
 /// Whether a call that answers with a stream is taken for answered only when its first item is there.
 ///
@@ -99,7 +98,8 @@ impl Running {
         call.terms.hops_left = call.terms.hops_left.or(Some(self.max_hops));
         if let Some(hop) = hop {
             tracing::debug!(target = %call.target, next = %hop.link.peer, "through the tree");
-            return Some(self.call_surely(&hop.link, call).await);
+            let outcome = self.call_through(&hop.link, call).await;
+            return Some(sure_of(call.shape, outcome).await);
         }
         let mut failed = None;
         let mut above = call.target.parent();
@@ -132,27 +132,24 @@ impl Running {
                 continue;
             };
             tracing::debug!(target = %call.target, by = %name, "by way of a name above");
-            match self.call_surely(&link, call).await {
+            let outcome = self.call_through(&link, call).await;
+            match sure_of(call.shape, outcome).await {
                 Err((error, _)) if is_elsewhere(&error) => failed = Some(Err((error, Again::No))),
                 ended => return Some(ended),
             }
         }
         failed
     }
+}
 
-    /// Calls over one connection; a stream is waited for until its first item is there.
-    pub(super) async fn call_surely(&self, link: &Link, call: &mut OutgoingCall) -> Outcome {
-        let reply = self.call_link(link, call).await?;
-        let Reply::Stream(mut items) = reply else {
-            return Ok(reply);
-        };
-        if call.shape != Shape::Server {
-            return Ok(Reply::Stream(items));
-        }
-        match items.next().await {
+/// The outcome of a call, where it is a stream once its first item is there.
+pub(super) async fn sure_of(shape: Shape, outcome: Outcome) -> Outcome {
+    match outcome? {
+        Reply::Stream(mut items) if shape == Shape::Server => match items.next().await {
             Some(Err(error)) if is_elsewhere(&error) => Err((error, Again::Yes)),
             first => Ok(Reply::Stream(stream::iter(first).chain(items).boxed())),
-        }
+        },
+        reply => Ok(reply),
     }
 }
 

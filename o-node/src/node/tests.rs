@@ -1,44 +1,9 @@
 //! What a running node has inside.
 
 use o_address::Address;
-use o_core::{Node as _, Route, Source};
-use o_protocol::Methods;
+use o_core::{Route, Source};
 
 use super::*;
-
-fn builder(known: Option<&Node>) -> NodeBuilder {
-    let builder = Node::builder(Keypair::generate(), Preset::Memory);
-    #[cfg(feature = "kad")]
-    let builder = builder.configure(|config| config.dht.enabled = false);
-    let bootstrap = known.map(Node::listen_addresses).unwrap_or_default();
-    builder.configure(|config| config.bootstrap = bootstrap)
-}
-
-#[tokio::test]
-async fn its_resolver_is_one() {
-    let name: Address = "o://here/agent".parse().unwrap();
-    let (unknown, hosting) = (
-        "o://here/nobody".parse().unwrap(),
-        Hosting::new(name.clone(), Methods::new()),
-    );
-    // Everybody has somebody to ask.
-    let hub = builder(None).start().await.unwrap();
-    let server = builder(Some(&hub)).host(hosting).start().await.unwrap();
-    let client = builder(Some(&server)).client().start().await.unwrap();
-
-    // From afar, and where it is hosted.
-    for node in [&client, &server] {
-        let running = node.running().unwrap();
-        let peer = server.peer_id();
-        // What nobody was asked about yet is searched for; the second time it is known.
-        for _ in 0..2 {
-            o_testkit::conformance::resolver(&running.resolver, &name, peer, &unknown).await;
-        }
-    }
-    client.stop().await.unwrap();
-    server.stop().await.unwrap();
-    hub.stop().await.unwrap();
-}
 
 #[test]
 fn routes_are_remembered_up_to_a_limit() {

@@ -8,12 +8,57 @@ use std::{
 };
 
 use o_address::PeerId;
+use serde::{Deserialize, Serialize};
 
 /// Longest file that is read, in bytes: as long as 1,024 roots of 32 networks.
 const MAX_FILE: u64 = 4 << 20;
 
-/// By network, by name, the key.
-pub(super) type Networks = BTreeMap<String, BTreeMap<String, PeerId>>;
+/// By network, by name, the root.
+pub(super) type Networks = BTreeMap<String, BTreeMap<String, Root>>;
+
+/// The key of a root, and those that it succeeded as far as this was seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Written", into = "Written")]
+pub(super) struct Root {
+    pub(super) key: PeerId,
+    /// The oldest first.
+    pub(super) former: Vec<PeerId>,
+}
+
+/// How it is written: a key that has succeeded no other stands alone.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Key(PeerId),
+    Rotated { key: PeerId, former: Vec<PeerId> },
+}
+
+impl From<Written> for Root {
+    fn from(written: Written) -> Self {
+        match written {
+            Written::Key(key) => Self::new(key),
+            Written::Rotated { key, former } => Self { key, former },
+        }
+    }
+}
+
+impl From<Root> for Written {
+    fn from(Root { key, former }: Root) -> Self {
+        match former.is_empty() {
+            true => Self::Key(key),
+            false => Self::Rotated { key, former },
+        }
+    }
+}
+
+impl Root {
+    pub(super) fn new(key: PeerId) -> Self {
+        Self {
+            key,
+            former: Vec::new(),
+        }
+    }
+}
 
 /// Why the file of roots cannot be used.
 #[derive(Debug, thiserror::Error)]

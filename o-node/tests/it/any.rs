@@ -381,7 +381,7 @@ async fn connect_fails(from: &Node, to: &Node) -> bool {
 }
 
 #[tokio::test]
-async fn a_record_that_its_peer_denies_is_a_lie_when_it_is_told_again() {
+async fn who_signs_again_what_it_has_denied_lies_and_who_repeats_it_does_not() {
     let directory = MemoryDiscovery::default();
     let builder = memory().host(telling("o://a/liar", good));
     let liar = in_directory(&directory, builder).await;
@@ -395,11 +395,117 @@ async fn a_record_that_its_peer_denies_is_a_lie_when_it_is_told_again() {
     };
     let client = start(client(&stale).configure(short)).await;
     connect(&client, &liar).await;
-    for _ in 0..3 {
-        assert!(tell(&client).await.is_err());
-    }
-    let known = client.reputation(&liar.peer_id()).unwrap();
-    assert_eq!((known.counts.lied, known.counts.mistaken), (1, 1));
+    let denied = async |client: &Node| {
+        for _ in 0..3 {
+            assert!(tell(client).await.is_err());
+        }
+        client.reputation(&liar.peer_id()).unwrap()
+    };
+    // The peer cannot help that its record is still told, and is not asked for it again.
+    let known = denied(&client).await;
+    assert_eq!((known.counts.lied, known.counts.mistaken), (0, 1));
+    assert!(known.score > 0.6, "{known:?}");
+    // It says so again, and again there is nothing.
+    liar.host(telling("o://a/liar", good)).unwrap();
+    let newer = soon(async {
+        loop {
+            let found = o_core::Discovery::find(&directory, by_name("o://a/liar"));
+            let found: Vec<_> = found.collect().await;
+            let mut records = found.into_iter().filter_map(|found| found.ok()?.record);
+            match records.next() {
+                Some(newer) if newer.record().sequence > record.record().sequence => break newer,
+                _ => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        }
+    })
+    .await;
+    assert!(liar.unhost(&address("o://a/liar")));
+    o_core::Discovery::announce(&stale, &newer).await.unwrap();
+    let known = denied(&client).await;
+    assert_eq!((known.counts.lied, known.counts.mistaken), (1, 2));
     assert!(known.score < 0.4, "{known:?}");
     stop([client, liar]).await;
+}
+
+/// An agent whose record has a method that it does not know when it is called.
+struct Boaster;
+
+#[async_trait::async_trait]
+impl o_core::Agent for Boaster {
+    fn methods(&self) -> Vec<o_core::MethodSpec> {
+        vec![o_core::MethodSpec::new("tell", o_core::Shape::Unary)]
+    }
+
+    async fn call(&self, call: o_core::IncomingCall) -> Result<o_core::Reply, CallError> {
+        Err(CallError::UnknownMethod {
+            method: call.method.to_string(),
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_method_that_is_in_the_record_and_not_there_is_not_asked_for_again() {
+    let directory = MemoryDiscovery::default();
+    let boaster = Hosting::new(address("o://a/boaster"), Boaster).capability(capability());
+    let boaster = in_directory(&directory, memory().host(boaster)).await;
+    let good = provider(&directory, "o://a/good", good).await;
+    let client = start(client(&directory)).await;
+    for _ in 0..20 {
+        assert_eq!(tell(&client).await.as_deref(), Ok("o://a/good"));
+    }
+    let known = client.reputation(&boaster.peer_id());
+    assert!(known.is_none_or(|known| known.counts.mistaken <= 1));
+    stop([client, boaster, good]).await;
+}
+
+#[tokio::test]
+async fn one_peer_with_many_names_hides_nobody() {
+    let directory = MemoryDiscovery::default();
+    let names: &'static [String] = Box::leak((0..40).map(|n| format!("o://a/n{n}")).collect());
+    let many = names.iter().map(|name| telling(name, good));
+    let many = many.fold(memory(), NodeBuilder::host);
+    let many = in_directory(&directory, many).await;
+    let other = provider(&directory, "o://z/other", good).await;
+    let few = |config: &mut o_node::NodeConfig| config.balance.max_providers = 8;
+    let client = start(client(&directory).configure(few)).await;
+    let mut others = 0;
+    for _ in 0..100 {
+        others += usize::from(tell(&client).await.as_deref() == Ok("o://z/other"));
+    }
+    assert!((35..=65).contains(&others), "{others}");
+    stop([client, many, other]).await;
+}
+
+#[tokio::test]
+async fn the_hedge_may_still_answer_when_the_first_is_lost() {
+    let directory = MemoryDiscovery::default();
+    let slow = |at: &'static str, millis: u64, fails: bool| {
+        let methods = Methods::new().unary("tell", move |_, (): ()| async move {
+            tokio::time::sleep(Duration::from_millis(millis)).await;
+            match fails {
+                true => Err(CallError::Internal {
+                    message: "lost".into(),
+                }),
+                false => Ok(at.to_owned()),
+            }
+        });
+        memory().host(Hosting::new(address(at), methods).capability(capability()))
+    };
+    let bad = in_directory(&directory, slow("o://a/bad", 150, true)).await;
+    let good = in_directory(&directory, slow("o://a/good", 300, false)).await;
+    let mut hedged = 0;
+    for _ in 0..10 {
+        let client = start(client(&directory)).await;
+        connect(&client, &bad).await;
+        connect(&client, &good).await;
+        // A second time would be wrong, and nobody is asked a second time.
+        let hedge = client.any(capability()).hedge(Duration::from_millis(30));
+        let unit = o_protocol::encode_body(o_core::Encoding::Cbor, &()).unwrap();
+        let reply = soon(hedge.traced(unit)).await;
+        assert!(reply.reply.is_ok(), "{reply:?}");
+        hedged += usize::from(reply.trace[0].peer == bad.peer_id());
+        stop([client]).await;
+    }
+    assert!(hedged > 0);
+    stop([bad, good]).await;
 }

@@ -3,12 +3,20 @@
 use std::{collections::HashMap, time::Duration};
 
 use async_trait::async_trait;
+use futures::StreamExt as _;
 use o_address::Address;
-use o_core::{CallError, DiscoveryError, ErrorCode, ResolveError, Resolver, Route, Source};
+use o_core::{
+    CallError, Discovery, DiscoveryError, ErrorCode, ResolveError, Resolver, Route, Source,
+};
+use o_discovery::MemoryDiscovery;
 use o_node::Node;
+use o_testkit::conformance;
 
 use crate::{
-    support::{Ask as _, adder, address, only_address, quiet, soon, start, stop},
+    support::{
+        Ask as _, adder, address, by_name, in_directory, knowing, only_address, quiet, soon, start,
+        stop,
+    },
     worker::Worker,
 };
 
@@ -121,4 +129,95 @@ async fn a_route_to_this_node_stays_here_and_a_pin_holds() {
     assert_eq!(soon(echo).await.as_deref(), Ok("hi"));
     assert_eq!(client.pool_stats().unwrap().dials_total, 1);
     stop([client, server, wrong]).await;
+}
+
+/// A record of a name that its peer, which is gone, announced.
+async fn of_somebody_gone(name: &'static str) -> MemoryDiscovery {
+    let (directory, stale) = (MemoryDiscovery::default(), MemoryDiscovery::default());
+    let gone = in_directory(&directory, quiet().host(adder(name))).await;
+    let record = Discovery::find(&directory, by_name(name)).next().await;
+    let record = record.unwrap().unwrap().record.unwrap();
+    stop([gone]).await;
+    stale.announce(&record).await.unwrap();
+    stale
+}
+
+#[tokio::test]
+async fn a_node_resolves_names_and_says_how_it_knows() {
+    let directory = MemoryDiscovery::default();
+    let server = in_directory(&directory, quiet().host(adder("o://math/adder"))).await;
+    let stale = of_somebody_gone("o://math/gone").await;
+    let client = quiet().client().host(adder("o://near/adder"));
+    let client = start(client.discovery(directory).discovery(stale)).await;
+    let known = address("o://math/adder");
+    let nobody = address("o://math/nobody");
+    // From afar, where it is hosted, and once more when it is known.
+    for node in [&client, &server, &client] {
+        conformance::resolver(node, &known, server.peer_id(), &nobody).await;
+    }
+
+    let [here] = &client.resolve(&address("o://near/adder")).await.unwrap()[..] else {
+        panic!("there is one");
+    };
+    assert_eq!((here.peer, here.source), (client.peer_id(), Source::Local));
+    let route = || async {
+        let routes = soon(client.resolve(&known)).await.unwrap();
+        assert_eq!(routes[0].peer, server.peer_id());
+        routes[0].clone()
+    };
+    // From the cache it is the same, and older.
+    let first = route().await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let later = route().await;
+    assert_eq!(first.source, later.source);
+    assert!(later.age >= first.age + Duration::from_millis(20));
+    stop([client.clone(), server]).await;
+    let stopped = client.resolve(&known).await;
+    assert!(
+        matches!(
+            &stopped,
+            Err(ResolveError::Discovery {
+                source: DiscoveryError::Shutdown,
+                ..
+            })
+        ),
+        "{stopped:?}"
+    );
+}
+
+#[tokio::test]
+async fn not_found_not_reached_and_refused_are_three_things() {
+    let directory = MemoryDiscovery::default();
+    let closed = quiet().gater(o_node::AllowList::new());
+    let closed = in_directory(&directory, closed.host(adder("o://math/closed"))).await;
+    let stale = of_somebody_gone("o://math/gone").await;
+    let client = start(quiet().client().discovery(directory).discovery(stale)).await;
+    let why = async |name: &str| soon(client.resolve(&address(name))).await.unwrap_err();
+    let call = async |name: &str| {
+        soon(client.ask::<i64>(name, "add", (1, 1)))
+            .await
+            .unwrap_err()
+    };
+
+    let (error, called) = (why("o://math/nobody").await, call("o://math/nobody").await);
+    assert!(matches!(error, ResolveError::NotFound { .. }), "{error:?}");
+    assert_eq!(called.code(), ErrorCode::NotFound);
+
+    let (error, called) = (why("o://math/gone").await, call("o://math/gone").await);
+    assert!(
+        matches!(error, ResolveError::Unreachable { .. }),
+        "{error:?}"
+    );
+    assert_eq!(called.code(), ErrorCode::Unreachable);
+
+    // Its signed record says where it is, and a call may reach it by way of those whom it takes calls from.
+    let found = soon(client.resolve(&address("o://math/closed"))).await;
+    assert_eq!(found.unwrap()[0].peer, closed.peer_id());
+    assert_eq!(call("o://math/closed").await.code(), ErrorCode::Refused);
+    // Whoever knows no more than where it listens is told nothing.
+    let stranger = start(knowing(quiet().client(), &closed)).await;
+    let error = soon(stranger.resolve(&address("o://math/closed"))).await;
+    let refused = |error: &ResolveError| matches!(error, ResolveError::Refused { peer, .. } if *peer == Some(closed.peer_id()));
+    assert!(error.as_ref().is_err_and(refused), "{error:?}");
+    stop([client, stranger, closed]).await;
 }

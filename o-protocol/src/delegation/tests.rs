@@ -16,10 +16,9 @@ impl Signer for Fake {
     }
 
     fn sign(&self, domain: &str, kind: &[u8], payload: &[u8]) -> Result<Bytes, SignError> {
-        let who = self.0.as_bytes();
-        let kind = [&[u8::try_from(kind.len()).unwrap()], kind].concat();
-        let who = [&[u8::try_from(who.len()).unwrap()], who].concat();
-        Ok([domain.as_bytes(), &kind, &who, payload].concat().into())
+        let [kind, domain, who] = [kind, domain.as_bytes(), self.0.as_bytes()]
+            .map(|part| [&[u8::try_from(part.len()).unwrap()], part].concat());
+        Ok([&kind, &domain, &who, payload].concat().into())
     }
 }
 
@@ -28,12 +27,13 @@ struct Reading;
 
 impl Verifier for Reading {
     fn verify(&self, domain: &str, kind: &[u8], bytes: &[u8]) -> Result<Verified, VerifyError> {
-        let rest = bytes
-            .strip_prefix(domain.as_bytes())
-            .ok_or(VerifyError::BadSignature)?;
-        let (found, rest) = part(rest)?;
+        let (found, rest) = part(bytes)?;
         if found != kind {
             return Err(VerifyError::WrongType);
+        }
+        let (found, rest) = part(rest)?;
+        if found != domain.as_bytes() {
+            return Err(VerifyError::BadSignature);
         }
         let (who, payload) = part(rest)?;
         Ok(Verified {
@@ -251,7 +251,9 @@ fn verify_with(
     signer: PeerId,
 ) -> Result<SignedDelegation, DelegationError> {
     let bytes = cbor::to_vec(payload).unwrap();
-    let envelope = Fake(signer).sign(DOMAIN, DELEGATION, &bytes).unwrap();
+    let envelope = Fake(signer)
+        .sign(DELEGATION.0, DELEGATION.1, &bytes)
+        .unwrap();
     verify_delegation(envelope, &Reading, made(), &NetworkId::default())
 }
 

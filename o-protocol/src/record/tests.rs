@@ -66,9 +66,7 @@ impl Verifier for Fake {
         let (rest, signature) = envelope
             .split_last_chunk::<32>()
             .ok_or(VerifyError::Malformed)?;
-        if digest(domain, rest) != *signature {
-            return Err(VerifyError::BadSignature);
-        }
+        let signed = digest(domain, rest);
         let mut rest = rest;
         let mut part = || {
             let (length, after) = rest.split_first_chunk::<4>().unwrap();
@@ -79,6 +77,9 @@ impl Verifier for Fake {
         let (peer, found, payload) = (part(), part(), part());
         if found != payload_type {
             return Err(VerifyError::WrongType);
+        }
+        if signed != *signature {
+            return Err(VerifyError::BadSignature);
         }
         let peer = PeerId::from_bytes(peer).unwrap();
         Ok(Verified {
@@ -149,11 +150,7 @@ fn verify(envelope: Bytes) -> Result<SignedRecord, RecordError> {
 /// Signs and verifies any payload as a record.
 fn verify_payload<T: Serialize>(payload: &T) -> Result<SignedRecord, RecordError> {
     let payload = cbor::to_vec(payload).unwrap();
-    verify(
-        fake()
-            .sign(RECORD_DOMAIN, RECORD_PAYLOAD_TYPE, &payload)
-            .unwrap(),
-    )
+    verify(fake().sign(RECORD.0, RECORD.1, &payload).unwrap())
 }
 
 /// The payload of [`record`] with the value of one key replaced, added or, with `None`, removed.
@@ -205,9 +202,7 @@ fn a_record_is_no_tombstone_and_another_domain_no_record() {
     ));
 
     let payload = cbor::to_vec(&payload::of_record(&record())).unwrap();
-    let envelope = fake()
-        .sign("o-context/1", RECORD_PAYLOAD_TYPE, &payload)
-        .unwrap();
+    let envelope = fake().sign(TOMBSTONE.0, RECORD.1, &payload).unwrap();
     assert!(matches!(
         verify(envelope),
         Err(RecordError::Envelope(VerifyError::BadSignature))
@@ -217,9 +212,7 @@ fn a_record_is_no_tombstone_and_another_domain_no_record() {
 #[test]
 fn nobody_speaks_for_another_peer() {
     let payload = cbor::to_vec(&payload::of_record(&record())).unwrap();
-    let envelope = Fake(peer(8))
-        .sign(RECORD_DOMAIN, RECORD_PAYLOAD_TYPE, &payload)
-        .unwrap();
+    let envelope = Fake(peer(8)).sign(RECORD.0, RECORD.1, &payload).unwrap();
     let (signer, named) = (peer(8), peer(7));
     match verify(envelope) {
         Err(RecordError::WrongPeer {
@@ -572,7 +565,7 @@ proptest! {
         let mut payload = cbor::to_vec(&payload::of_record(&record())).unwrap();
         let at = at.index(payload.len());
         payload[at] = byte;
-        let envelope = fake().sign(RECORD_DOMAIN, RECORD_PAYLOAD_TYPE, &payload).unwrap();
+        let envelope = fake().sign(RECORD.0, RECORD.1, &payload).unwrap();
         let _ = verify(envelope);
     }
 }

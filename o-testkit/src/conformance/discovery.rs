@@ -1,5 +1,6 @@
 //! The suite of `Discovery`.
 
+mod hints;
 mod searching;
 
 use std::{
@@ -15,7 +16,7 @@ use o_core::{
     SignedTombstone, Signer, Tombstone,
 };
 
-pub use self::searching::searching;
+pub use self::{hints::hints, searching::searching};
 use super::check::Suite;
 
 const SUITE: Suite = Suite("Discovery");

@@ -56,9 +56,11 @@ fn another_use(verifier: &dyn Verifier, envelope: &[u8]) {
     SUITE.check(step, named, &format!("{error:?}"));
 
     let step = "the envelope of one type as another";
-    let error = denied(verifier, step, (DOMAIN, b"/o/other"), envelope);
-    let named = matches!(error, VerifyError::WrongType);
-    SUITE.check(step, named, &format!("{error:?}"));
+    for domain in [DOMAIN, "o-conformance/2"] {
+        let error = denied(verifier, step, (domain, b"/o/other"), envelope);
+        let named = matches!(error, VerifyError::WrongType);
+        SUITE.check(step, named, &format!("{error:?}"));
+    }
 
     let step = "no bytes at all";
     let error = denied(verifier, step, (DOMAIN, TYPE), b"");

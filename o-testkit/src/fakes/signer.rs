@@ -64,11 +64,11 @@ impl Verifier for FakeVerifier {
             return Err(VerifyError::Malformed);
         };
         let peer = PeerId::from_bytes(peer).map_err(|_| VerifyError::Malformed)?;
-        if checksum(domain, signed).to_be_bytes() != check {
-            return Err(VerifyError::BadSignature);
-        }
         if kind != payload_type {
             return Err(VerifyError::WrongType);
+        }
+        if checksum(domain, signed).to_be_bytes() != check {
+            return Err(VerifyError::BadSignature);
         }
         Ok(Verified {
             peer,

@@ -128,6 +128,14 @@ async fn who_finds_everybody_does_not_search() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_tells_only_of_those_who_match_gives_no_hints() {
+    let found = failure_of(conformance::hints(&case(Fault::Silent), &[test_peer(2)])).await;
+    assert!(found.contains("a search by name"), "{found}");
+    let found = failure_of(conformance::hints(&case(Fault::Generous), &[])).await;
+    assert!(found.contains("a search by name"), "{found}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn each_is_found() {
     for (fault, what) in [
         (Fault::Sticky, "a withdrawn name is gone"),

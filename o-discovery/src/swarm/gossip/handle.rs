@@ -13,7 +13,7 @@ use o_core::{
     Discovery, DiscoveryError, NetworkId, ProviderStream, Query, SignedRecord, SignedTombstone,
     Verifier,
 };
-use o_protocol::{Blob, verify_record, verify_tombstone};
+use o_protocol::{Blob, RecordError, verify_record, verify_tombstone};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
@@ -44,6 +44,16 @@ pub struct Told {
     /// How long ago it was heard, in milliseconds.
     #[serde(default)]
     pub quiet_ms: u64,
+}
+
+/// What became of what a neighbor told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Learned {
+    /// What was right to believe.
+    pub believed: usize,
+    /// What nobody should have believed.
+    pub bad: usize,
 }
 
 /// Everything that gossip knows. Cloning is cheap.
@@ -93,24 +103,39 @@ impl Handle {
         known.into_iter().map(Told::from).collect()
     }
 
-    /// Takes in what a neighbor told, in answer to [`Want::Pull`](super::Want::Pull): verifies each, and
-    /// says how many it was right to believe. It takes as long as that many signatures.
-    pub fn learn(&self, told: impl IntoIterator<Item = Told>) -> usize {
-        let mut believed = 0;
+    /// Most of what a neighbor may tell in one answer.
+    pub fn max_told(&self) -> usize {
+        self.config.max_told
+    }
+
+    /// How much of that may be bad before the neighbor is not asked for a while.
+    pub fn max_bad(&self) -> usize {
+        usize::try_from(self.config.max_bad).unwrap_or(usize::MAX)
+    }
+
+    /// Takes in what a neighbor told, in answer to [`Want::Pull`](super::Want::Pull): verifies each. It takes
+    /// as long as that many signatures.
+    pub fn learn(&self, told: impl IntoIterator<Item = Told>) -> Learned {
+        let mut learned = Learned::default();
         for told in told.into_iter().take(self.config.max_told) {
             let now = Moment::now();
             match self.verified(told, now) {
                 Ok(known) => {
                     lock(&self.table).learn(known, now);
-                    believed += 1;
+                    learned.believed += 1;
                 }
-                Err(error) => tracing::debug!(%error, "a neighbor told what is not so"),
+                // It held when the neighbor heard it, or by the neighbor's clock.
+                Err(RecordError::Expired) => {}
+                Err(error) => {
+                    tracing::debug!(%error, "a neighbor told what is not so");
+                    learned.bad += 1;
+                }
             }
         }
-        believed
+        learned
     }
 
-    fn verified(&self, told: Told, now: Moment) -> Result<Known, o_protocol::RecordError> {
+    fn verified(&self, told: Told, now: Moment) -> Result<Known, RecordError> {
         let Blob(envelope) = told.envelope;
         let said = if told.withdrawn {
             let (verifier, network) = (&*self.verifier, &self.network);

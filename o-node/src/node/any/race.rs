@@ -9,7 +9,7 @@ use tracing::Instrument as _;
 
 use super::{AnyAttempt, AnyCall, AnyReply, AttemptOutcome};
 use crate::{
-    balance::{Choice, Reason, Standing, pick},
+    balance::{Choice, Reason, Standing, mix, pick},
     node::{
         calling::{Again, Until},
         elsewhere::{Sure, copy},
@@ -30,6 +30,8 @@ pub(super) struct Race<'a> {
     tried: Vec<Instance>,
     begun: Vec<Instant>,
     trace: Vec<AnyAttempt>,
+    /// Why nobody else may be offered the call: what failed so may have run.
+    stuck: Option<CallError>,
 }
 
 /// The end of the attempt with this number.
@@ -53,6 +55,7 @@ impl<'a> Race<'a> {
             tried: Vec::new(),
             begun: Vec::new(),
             trace: Vec::new(),
+            stuck: None,
         }
     }
 
@@ -87,9 +90,12 @@ impl<'a> Race<'a> {
         let mut hedge = self.wanted.hedge;
         loop {
             if self.open.is_empty() {
-                let offered = self.tried.len() < self.running.providers.config.max_attempts
-                    && self.offer(&found.all, false);
-                if !offered && found.fresh {
+                if let Some(error) = self.stuck.take() {
+                    return Err(error);
+                }
+                let enough = self.tried.len() >= self.running.providers.config.max_attempts;
+                let offered = !enough && self.offer(&found.all, false);
+                if !offered && (enough || found.fresh) {
                     return Err(failed.unwrap_or_else(nobody));
                 }
                 if !offered {
@@ -101,7 +107,9 @@ impl<'a> Race<'a> {
             match self.next(hedge).await {
                 Next::Hedge => {
                     hedge = None;
-                    self.offer(&found.all, true);
+                    if self.stuck.is_none() {
+                        self.offer(&found.all, true);
+                    }
                 }
                 Next::Ended(Ended(number, Ok(reply))) => {
                     self.end(number, AttemptOutcome::Answered);
@@ -110,10 +118,14 @@ impl<'a> Race<'a> {
                 Next::Ended(Ended(number, Err((error, again)))) => {
                     self.end(number, AttemptOutcome::Failed(error.clone()));
                     self.note_denial(number, &error, &capability);
-                    if !self.may_go_elsewhere(&error, again) {
-                        return Err(error);
+                    if self.may_go_elsewhere(&error, again) {
+                        failed = Some(error);
+                    } else if is_answer(&error) || self.open.is_empty() {
+                        return Err(self.stuck.take().unwrap_or(error));
+                    } else {
+                        // The hedge is under way and may still answer.
+                        self.stuck.get_or_insert(error);
                     }
-                    failed = Some(error);
                 }
             }
         }
@@ -206,11 +218,13 @@ impl<'a> Race<'a> {
     fn choose(&self, candidates: &[Instance]) -> Option<(Instance, Choice)> {
         let now = Instant::now().into_std();
         let method = &*self.call.method;
-        let standings = candidates.iter().map(|c| c.entry.standing(method, now));
+        // What is known is known of the peer: one with many names is no more likely to be picked.
+        let peers = one_of_each(candidates, self.running.random());
+        let standings = peers.iter().map(|c| c.entry.standing(method, now));
         let standings: Vec<Standing> = standings.collect();
         let picked = pick(&standings, self.running.random())?;
-        let instance = candidates.get(picked.index)?;
-        let rival = picked.rival.and_then(|rival| candidates.get(rival));
+        let instance = *peers.get(picked.index)?;
+        let rival = picked.rival.and_then(|rival| peers.get(rival));
         let rival = rival.zip(picked.rival_cost).map(|(r, cost)| (r.peer, cost));
         let pinned = self.wanted.pin.is_some();
         let choice = Choice {
@@ -273,6 +287,22 @@ impl<'a> Race<'a> {
             && (error.is_retryable() || matches!(error, CallError::Internal { .. }));
         !self.running.is_leaving() && (again == Again::Yes || not_begun || twice)
     }
+}
+
+/// One instance of each peer: of several a random one.
+fn one_of_each(candidates: &[Instance], random: u64) -> Vec<&Instance> {
+    let mut drawn: Vec<_> = (0u64..).zip(candidates).collect();
+    drawn.sort_unstable_by_key(|(index, candidate)| (candidate.peer, mix(random ^ index)));
+    drawn.dedup_by_key(|(_, candidate)| candidate.peer);
+    drawn.into_iter().map(|(_, candidate)| candidate).collect()
+}
+
+/// Whether a provider has said so itself, and did not only fail to answer.
+fn is_answer(error: &CallError) -> bool {
+    !matches!(
+        error,
+        CallError::ConnectionLost { .. } | CallError::TimedOut { .. } | CallError::Internal { .. }
+    )
 }
 
 /// Whether its record has these attributes.
