@@ -71,6 +71,8 @@ pub struct Size {
     pub nodes: Vec<usize>,
     /// How often each measurement is made.
     pub rounds: usize,
+    /// A tenth of the times and a hundredth of the messages: to see that it works, and not for figures.
+    pub quick: bool,
 }
 
 impl Default for Size {
@@ -78,6 +80,7 @@ impl Default for Size {
         Self {
             nodes: Vec::new(),
             rounds: 10,
+            quick: false,
         }
     }
 }
@@ -96,7 +99,18 @@ impl Size {
         Self {
             nodes: nodes.to_vec(),
             rounds: self.rounds,
+            quick: self.quick,
         }
+    }
+
+    /// How long something goes on.
+    fn time(&self, time: Duration) -> Duration {
+        if self.quick { time / 10 } else { time }
+    }
+
+    /// How many messages are sent.
+    fn messages(&self, count: usize) -> usize {
+        if self.quick { count / 100 } else { count }
     }
 }
 

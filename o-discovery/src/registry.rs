@@ -42,7 +42,7 @@ pub use self::{
 };
 use crate::{
     index::{Index, IndexConfig, Insertion, share},
-    throttle::Throttle,
+    throttle::{Bad, Throttle},
 };
 
 /// Limits of a [`Registry`].
@@ -437,9 +437,13 @@ impl Registry {
             Err(DiscoveryError::Busy { limit }) => Err(CallError::Busy {
                 reason: format!("{limit} of the registry is reached"),
             }),
-            Err(error) => Err(CallError::InvalidParams {
-                message: error.to_string(),
-            }),
+            Err(error) => {
+                // Older than what is here, of a name that is not its peer's, withdrawn.
+                self.blame(&from, &error.to_string());
+                Err(CallError::InvalidParams {
+                    message: error.to_string(),
+                })
+            }
         }
     }
 
@@ -505,7 +509,8 @@ impl Registry {
 impl Registry {
     /// Counts against a peer; whoever has too much against it is named, once, and not listened to.
     fn blame(&self, peer: &PeerId, reason: &str) {
-        if self.lock().throttle.bad(peer, Instant::now()) {
+        let silenced = self.lock().throttle.bad(peer, Instant::now());
+        if silenced == (Bad::Silenced { name: true }) {
             let bad = self.shared.config.max_bad;
             tracing::warn!(%peer, reason, bad, "a peer sends too much, or bad records: not listened to for a minute");
         }

@@ -11,6 +11,8 @@ use o_address::PeerId;
 pub(crate) const SILENCE: Duration = Duration::from_secs(60);
 /// How much may be said at once, in seconds' worth.
 const BURST: u32 = 20;
+/// How long a peer has to be quiet before it is named again.
+const NAMED_AGAIN: Duration = Duration::from_secs(3600);
 /// Peers that are remembered; beyond them the one that was heard the longest ago is forgotten.
 const MAX_PEERS: usize = 4096;
 
@@ -30,6 +32,18 @@ struct Heard {
     /// When the first of these was.
     bad_since: Instant,
     silent_until: Option<Instant>,
+    /// When it was silenced last.
+    silenced: Option<Instant>,
+}
+
+/// What comes of something bad that a peer said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bad {
+    /// It is counted.
+    Counted,
+    /// That was too much: the peer is not listened to for a while. It is to be named unless it was named a
+    /// short time ago.
+    Silenced { name: bool },
 }
 
 impl Throttle {
@@ -55,6 +69,7 @@ impl Throttle {
             bad: 0,
             bad_since: now,
             silent_until: None,
+            silenced: None,
         })
     }
 
@@ -88,8 +103,8 @@ impl Throttle {
         Ok(())
     }
 
-    /// Notes that a peer said something bad; `true` if that was once too often within a minute.
-    pub(crate) fn bad(&mut self, peer: &PeerId, now: Instant) -> bool {
+    /// Notes that a peer said something bad, which may be once too often within a minute.
+    pub(crate) fn bad(&mut self, peer: &PeerId, now: Instant) -> Bad {
         let max_bad = self.max_bad;
         let heard = self.heard(peer, now);
         if now.saturating_duration_since(heard.bad_since) > SILENCE {
@@ -97,11 +112,15 @@ impl Throttle {
         }
         heard.bad += 1;
         if heard.bad < max_bad {
-            return false;
+            return Bad::Counted;
         }
         heard.bad = 0;
         heard.silent_until = Some(now + SILENCE);
-        true
+        let before = heard.silenced.replace(now);
+        let lately = |at: Instant| now.saturating_duration_since(at) < NAMED_AGAIN;
+        Bad::Silenced {
+            name: !before.is_some_and(lately),
+        }
     }
 }
 
@@ -125,12 +144,18 @@ mod tests {
             .count();
         assert_eq!(admitted, 10);
         let too_often: Vec<_> = (0..3).map(|_| throttle.bad(&peer(2), now)).collect();
-        assert_eq!(too_often, [false, false, true]);
+        let named = Bad::Silenced { name: true };
+        assert_eq!(too_often, [Bad::Counted, Bad::Counted, named]);
         assert!(throttle.admit(&peer(2), later).is_err());
         assert!(throttle.is_silent(&peer(2), later) && !throttle.is_silent(&peer(1), later));
         assert!(throttle.admit(&peer(2), now + SILENCE).is_ok());
         // What was long ago is forgotten.
         let minutes = (3..9).map(|minute| throttle.bad(&peer(3), now + minute * SILENCE * 2));
-        assert!(minutes.into_iter().all(|often| !often));
+        assert!(minutes.into_iter().all(|bad| bad == Bad::Counted));
+        // Whoever goes on is silenced again, and not named again before it has been quiet.
+        let mut again = |at| (0..3).map(|_| throttle.bad(&peer(2), at)).last();
+        let silenced = |name| Some(Bad::Silenced { name });
+        assert_eq!(again(now + 2 * SILENCE), silenced(false));
+        assert_eq!(again(now + 2 * SILENCE + NAMED_AGAIN), silenced(true));
     }
 }

@@ -1,5 +1,7 @@
 //! Searching, and having each finding confirmed by the peer itself.
 
+mod ranked;
+
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
@@ -17,6 +19,7 @@ use o_pool::Pool;
 use o_protocol::{Blob, NodeDescription, decode_body, encode_body, verify_record};
 use tokio_util::sync::CancellationToken;
 
+use self::ranked::ranked;
 use crate::{authority::Authority, builtin::BuiltIn, dialer::NodeDialer, link::Link, peers::Peers};
 
 /// How long a confirmed provider waits for others to name it too.
@@ -79,11 +82,12 @@ impl Finder {
         own.chain(findings).boxed()
     }
 
-    /// Whoever matches by the signed records that this node and its sources have; nobody is asked.
+    /// Whoever matches by the signed records that this node and its sources have, the best first; no provider
+    /// is asked.
     fn listed(&self, query: Query) -> ProviderStream {
         let own = self.builtin.find(&query);
         let here: HashSet<_> = own.iter().filter_map(named).collect();
-        let (network, wanted) = (self.network.clone(), query.clone());
+        let (network, wanted, ranking) = (self.network.clone(), query.clone(), query.clone());
         let (now, finder) = (SystemTime::now(), self.clone());
         let found = self.discovery.find(query).filter(move |found| {
             let good = found.as_ref().map_or(true, |provider| {
@@ -100,7 +104,7 @@ impl Finder {
             });
             std::future::ready(good)
         });
-        stream::iter(own.into_iter().map(Ok)).chain(found).boxed()
+        ranked(own, found.boxed(), &ranking)
     }
 
     /// Everything that a search finds, with the outcome of asking each peer, as soon as it is known.

@@ -257,20 +257,26 @@ impl Hierarchy {
     /// Where a node of the family is that has this name.
     pub(crate) fn known(&self, address: &Address) -> Vec<Route> {
         let family = self.lock();
-        let above = family.parent().into_iter().flat_map(|parent| &parent.above);
-        let above = above.map(|ancestor| (&ancestor.name, ancestor.peer, &ancestor.addresses));
-        let below = family.children();
-        let below = below.map(|(peer, child)| (&child.name, *peer, &child.addresses));
-        let named = above.chain(below).filter(|(name, peer, _)| {
-            name.name() == address.name() && address.pin().is_none_or(|pin| pin == *peer)
-        });
-        let routes = named.map(|(_, peer, addresses)| Route {
+        let now = std::time::Instant::now();
+        let route = |peer, addresses: &Vec<TransportAddr>, heard| Route {
             peer,
             addresses: addresses.clone(),
             source: Source::Hierarchy,
-            age: Duration::ZERO,
+            age: now.saturating_duration_since(heard),
+        };
+        let wanted = |name: &Address, peer: &PeerId| {
+            name.name() == address.name() && address.pin().is_none_or(|pin| pin == *peer)
+        };
+        let above = family.parent().into_iter().flat_map(|parent| {
+            let above = parent.above.iter();
+            let named = above.filter(|ancestor| wanted(&ancestor.name, &ancestor.peer));
+            // What is further up is as the parent said last.
+            named.map(|ancestor| route(ancestor.peer, &ancestor.addresses, parent.heard))
         });
-        routes.collect()
+        let below = family.children();
+        let below = below.filter(|(peer, child)| wanted(&child.name, peer));
+        let below = below.map(|(peer, child)| route(*peer, &child.addresses, child.heard));
+        above.chain(below).collect()
     }
 
     /// Takes over what a chain says about this node.

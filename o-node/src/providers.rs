@@ -134,9 +134,18 @@ impl Providers {
         // The sender is in the slot, so that neither wait can fail.
         if !keep {
             let some = |state: &State| !state.searching || !state.found.is_empty();
-            let _ = state.wait_for(some).await;
-            let ended = state.wait_for(|state| !state.searching);
-            let _ = tokio::time::timeout(self.config.settle, ended).await;
+            // Whoever has not answered by then is found by the search, which goes on.
+            let patience = self.config.search_patience;
+            let waited = tokio::time::timeout(patience, state.wait_for(some));
+            if waited.await.is_err() {
+                // Others need not wait as long again.
+                slot.state
+                    .send_modify(|state| state.ended = Some(Instant::now()));
+            }
+            if !state.borrow().found.is_empty() {
+                let ended = state.wait_for(|state| !state.searching);
+                let _ = tokio::time::timeout(self.config.settle, ended).await;
+            }
         } else {
             let _ = state.wait_for(|state| !state.searching).await;
         }
@@ -223,7 +232,9 @@ impl Providers {
                 });
             }
         };
-        if tokio::time::timeout(self.limit, looking).await.is_err() {
+        // The next search is to begin even where a source never ends.
+        let limit = self.limit.min(self.config.search_patience * 2);
+        if tokio::time::timeout(limit, looking).await.is_err() {
             tracing::debug!(%capability, "a search for providers took too long");
         }
         // Where nobody could be asked, those that were known may still be there.

@@ -19,6 +19,9 @@ struct Args {
     /// How often each measurement is made
     #[arg(long, default_value_t = Size::default().rounds)]
     rounds: usize,
+    /// A tenth of the times and a hundredth of the messages: to see that it works, and not for figures
+    #[arg(long)]
+    quick: bool,
     /// Where the figures go
     #[arg(long, default_value = "target/lab")]
     directory: PathBuf,
@@ -48,6 +51,7 @@ async fn main() -> anyhow::Result<()> {
     let size = Size {
         nodes: args.nodes,
         rounds: args.rounds.max(1),
+        quick: args.quick,
     };
     for file in scenario::run(&name, &size, &args.directory).await? {
         say(format_args!("written: {}", file.display()));

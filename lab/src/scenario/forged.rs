@@ -25,6 +25,9 @@ const REGISTRY: usize = 400_000;
 const GOSSIP: usize = 400_000;
 const TABLE: usize = 200_000;
 
+/// More than this of one peer the table does not keep, and half of what is sent is somebody else's.
+const TABLE_LIMIT: usize = 3000;
+
 /// How often memory is read, and an honest call is made.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -91,7 +94,7 @@ impl Seen {
 }
 
 /// The three attacks, each by a peer of its own, on one node in a process of its own.
-pub(super) async fn run(_: &Size) -> anyhow::Result<Outcome> {
+pub(super) async fn run(size: &Size) -> anyhow::Result<Outcome> {
     let directory = tempfile::tempdir()?;
     let log = directory.path().join("log");
     let plan = Plan {
@@ -118,7 +121,7 @@ pub(super) async fn run(_: &Size) -> anyhow::Result<Outcome> {
             &victim,
             &log,
             Some(&one),
-            registry(&one, &victim, REGISTRY),
+            registry(&one, &victim, size.messages(REGISTRY)),
         )
         .await?,
         one_attack(
@@ -126,7 +129,7 @@ pub(super) async fn run(_: &Size) -> anyhow::Result<Outcome> {
             &victim,
             &log,
             Some(&two),
-            gossip(&two, &victim, GOSSIP),
+            gossip(&two, &victim, size.messages(GOSSIP)),
         )
         .await?,
         one_attack(
@@ -134,7 +137,7 @@ pub(super) async fn run(_: &Size) -> anyhow::Result<Outcome> {
             &victim,
             &log,
             Some(&three),
-            table(&three, &victim, TABLE),
+            table(&three, &victim, size.messages(TABLE).max(2 * TABLE_LIMIT)),
         )
         .await?,
     ];

@@ -45,7 +45,7 @@ pub(super) async fn run(size: &Size) -> anyhow::Result<Outcome> {
         ("all children are registered again", Vec::new()),
     ];
     for count in &size.nodes {
-        let row = one(*count).await?;
+        let row = one(*count, size.time(CHURN)).await?;
         say(format_args!(
             "{count:>3} children  calls answered {} of {} ({:.2} %)  new agent registered {:.0} ms after the leader is back  all back {:.0} ms  exact {:.0} ms after {} were replaced in a minute",
             row.calls.answered,
@@ -103,7 +103,7 @@ impl Row {
     }
 }
 
-async fn one(count: usize) -> anyhow::Result<Row> {
+async fn one(count: usize, time: Duration) -> anyhow::Result<Row> {
     let mut plan = Plan {
         name: "o://lab".into(),
         seed: "leader".into(),
@@ -149,7 +149,7 @@ async fn one(count: usize) -> anyhow::Result<Row> {
     };
     let (registered, back) = futures::try_join!(late_registered, back)?;
     children.push(late);
-    let replaced = churn(&mut children, &child, &mut rng).await?;
+    let replaced = churn(&mut children, &child, time, &mut rng).await?;
     let begun = Instant::now();
     exactly(&asking, &leader, &children).await?;
     let exact = begun.elapsed();
@@ -166,10 +166,11 @@ async fn one(count: usize) -> anyhow::Result<Row> {
 async fn churn(
     children: &mut Vec<Member>,
     child: &impl Fn(String) -> Plan,
+    time: Duration,
     rng: &mut Rng,
 ) -> anyhow::Result<usize> {
     let replaced = (children.len() / 10).max(2);
-    let pause = CHURN / u32::try_from(2 * replaced)?;
+    let pause = time / u32::try_from(2 * replaced)?;
     for n in 0..replaced {
         let victim = rng.index(children.len());
         children.swap_remove(victim).kill().await?;

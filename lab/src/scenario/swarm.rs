@@ -57,7 +57,7 @@ pub(super) async fn run(size: &Size) -> anyhow::Result<Outcome> {
         all.add(*count, slowest);
         gone.add(*count, killed);
         silent.add(*count, frozen);
-        churns.push(fleet.churn().await?);
+        churns.push(fleet.churn(size.time(CHURN)).await?);
     }
     let title = "Agents in processes of their own, by gossip on 127.0.0.1";
     let mut outcome = by_nodes(title, &[found, all, gone, silent], &[50, 99]);
@@ -146,10 +146,10 @@ impl Fleet {
 
     /// A tenth of all, at least two, is killed and replaced within a minute; then everybody must know
     /// exactly those that are there.
-    async fn churn(&mut self) -> anyhow::Result<Value> {
+    async fn churn(&mut self, time: Duration) -> anyhow::Result<Value> {
         let count = self.members.len();
         let replaced = (count / 10).max(2);
-        let pause = CHURN / u32::try_from(replaced)?;
+        let pause = time / u32::try_from(replaced)?;
         let mut rng = Rng::new(7);
         for _ in 0..replaced {
             // Not the first, which newcomers know.

@@ -57,6 +57,13 @@ const CASES: [Case; 3] = [
     },
 ];
 
+/// How many Sybils there are, and out of how many keys they were picked.
+#[derive(Clone, Copy, Debug)]
+struct Attack {
+    sybils: usize,
+    ground: usize,
+}
+
 /// What the searches of one case and number of Sybils gave.
 #[derive(Default)]
 struct Tally {
@@ -78,10 +85,17 @@ pub(super) async fn run(size: &Size) -> anyhow::Result<Outcome> {
     for case in CASES {
         let mut points = Vec::new();
         let mut rows = Vec::new();
-        for sybils in [0, 20, 40, 60] {
+        let counts: &[usize] = if size.quick {
+            &[0, 12]
+        } else {
+            &[0, 20, 40, 60]
+        };
+        for sybils in counts.iter().copied() {
             let mut tally = Tally::default();
+            let ground = size.messages(GROUND);
+            let attack = Attack { sybils, ground };
             for round in 0..size.rounds {
-                one_network(case, honest, sybils, round, &mut tally).await?;
+                one_network(case, honest, &attack, round, &mut tally).await?;
             }
             rows.push(row(case, sybils, &tally));
             points.push((sybils as f64, tally.found()));
@@ -92,7 +106,7 @@ pub(super) async fn run(size: &Size) -> anyhow::Result<Outcome> {
     }
     let title = format!("Searches that find the honest provider, {honest} honest nodes");
     Ok(Outcome {
-        figures: json!({ "title": title, "ground": GROUND, "cases": figures }),
+        figures: json!({ "title": title, "ground": size.messages(GROUND), "cases": figures }),
         plot: Plot {
             title,
             x: "Sybils".into(),
@@ -125,7 +139,7 @@ fn row(case: Case, sybils: usize, tally: &Tally) -> Value {
 async fn one_network(
     case: Case,
     honest: usize,
-    sybils: usize,
+    attack: &Attack,
     round: usize,
     tally: &mut Tally,
 ) -> anyhow::Result<()> {
@@ -133,7 +147,7 @@ async fn one_network(
     config.min_shards = case.min_shards;
     let nodes = network(honest, &config).await?;
     let capability = format!("lab/wanted-{round}");
-    let _sybils = surround(&nodes, &capability, case.surrounded, sybils, &config).await?;
+    let _sybils = surround(&nodes, &capability, case.surrounded, attack, &config).await?;
     let provider = nodes.last().context("no nodes")?;
     provider.announce("o://lab/honest", &capability).await?;
     // A message without an answer may be a moment behind.
@@ -156,21 +170,23 @@ async fn surround(
     honest: &[Bare],
     capability: &str,
     shards: u8,
-    count: usize,
+    attack: &Attack,
     config: &DhtConfig,
 ) -> anyhow::Result<Vec<Bare>> {
-    if count == 0 {
+    let Attack { sybils, ground } = *attack;
+    if sybils == 0 {
         return Ok(Vec::new());
     }
     // Nobody is asked meanwhile.
-    let mut keys: Vec<Keypair> = (0..GROUND).map(|_| Keypair::generate_ed25519()).collect();
+    let keys = (0..ground).map(|_| Keypair::generate_ed25519());
+    let mut keys: Vec<Keypair> = keys.collect();
     let mut chosen = Vec::new();
     for shard in 0..shards {
         let target = key(capability, shard)?;
         let distance =
             |keys: &Keypair| KBucketKey::from(keys.public().to_peer_id()).distance(&target);
         keys.sort_by_cached_key(distance);
-        chosen.extend(keys.drain(..count / usize::from(shards)));
+        chosen.extend(keys.drain(..sybils / usize::from(shards)));
     }
     let friends: Arc<[PeerId]> = chosen
         .iter()

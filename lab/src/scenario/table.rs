@@ -32,6 +32,9 @@ const SAMPLE: usize = 20;
 /// How long nothing is asked of the network: connections that nobody uses close meanwhile.
 const REST: Duration = Duration::from_secs(15);
 
+/// How long nodes come and go.
+const TIME: Duration = Duration::from_secs(60);
+
 const A_DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// What is found out about a network of one size.
@@ -102,7 +105,7 @@ impl Tally {
 pub(super) async fn run(size: &Size) -> anyhow::Result<Outcome> {
     let mut rows = Vec::new();
     for count in &size.nodes {
-        rows.push(one_size(*count, size.rounds).await?);
+        rows.push(one_size(*count, size).await?);
     }
     let figure = |name: &str, of: fn(&Row) -> f64| {
         let points: Vec<_> = rows.iter().map(|row| (row.nodes as f64, of(row))).collect();
@@ -144,7 +147,7 @@ pub(super) async fn run(size: &Size) -> anyhow::Result<Outcome> {
     })
 }
 
-async fn one_size(count: usize, rounds: usize) -> anyhow::Result<Row> {
+async fn one_size(count: usize, size: &Size) -> anyhow::Result<Row> {
     let memory = resident_bytes();
     let taken = || resident_bytes().saturating_sub(memory) as f64 / count as f64;
     let begun = Instant::now();
@@ -171,16 +174,16 @@ async fn one_size(count: usize, rounds: usize) -> anyhow::Result<Row> {
     announced.into_iter().collect::<anyhow::Result<()>>()?;
     let announcement = (received(&nodes) - before) as f64 / announcers.len() as f64;
 
-    tokio::time::sleep(REST).await;
+    tokio::time::sleep(size.time(REST)).await;
     let (quiet, worked) = (Instant::now(), processor_time());
-    tokio::time::sleep(REST).await;
+    tokio::time::sleep(size.time(REST)).await;
     let worked = processor_time().saturating_sub(worked).as_secs_f64();
     let idle =
         Duration::from_secs_f64(worked / quiet.elapsed().as_secs_f64() * 60.0 / count as f64);
     let bytes_at_rest = taken();
 
     let before = received(&nodes);
-    let at_rest = search_all(&nodes, &announcers, rounds * SEARCHES).await;
+    let at_rest = search_all(&nodes, &announcers, size.rounds * SEARCHES).await;
     let search = (received(&nodes) - before) as f64 / at_rest.searches.max(1) as f64;
 
     let before = received(&nodes);
@@ -194,7 +197,7 @@ async fn one_size(count: usize, rounds: usize) -> anyhow::Result<Row> {
     let per_minute = bootstrap * every(bootstrap_interval)
         + announcement / ONE_IN as f64 * every(config.republish_interval);
 
-    let churn = churn::run(nodes, &announcers, &config).await?;
+    let churn = churn::run(nodes, &announcers, &config, size.time(TIME)).await?;
     let row = Row {
         nodes: count,
         started,

@@ -12,6 +12,7 @@ mod identity;
 mod networks;
 mod programs;
 mod registry;
+mod searching;
 mod serving;
 mod support;
 mod times;

@@ -79,20 +79,36 @@ fn script() -> String {
     // It runs until somebody ends it.
     assert!(look.contains("o ls --watch "));
     let look = look.replace("o ls --watch ", "timeout -s INT 3 o ls --watch ");
+    // Each by itself, with how it ended.
+    let look: String = look
+        .lines()
+        .zip(1..)
+        .map(|(line, n)| format!("say look {n}\n{line}\nsay ended $?\n"))
+        .collect();
     format!(
         "{WAIT}set -e
 {start}
 until_lines 4 o://firm o ls --json
 until_lines 2 o://firm o find text/summarize
-say look
 set +e
 {look}
 set -e
 say trust
 {trust}
 say department
+o ls --watch --interval 300ms --json > watched &
+watcher=$!
+sleep 1
 kill -9 %2
 until_lines 3 o://firm o ls --json
+sleep 1
+kill $watcher
+wait $watcher || true
+say watched
+head -n 4 watched
+say at last
+tail -n 3 watched
+say called
 o call o://firm/sales/anna echo '\"still\"'
 say leader
 kill -9 %1
@@ -123,18 +139,44 @@ async fn the_company_of_the_readme_works_as_it_is_written() {
             .unwrap();
         rest.split(&format!("== {to}\n")).next().unwrap()
     };
-    let looked = part("look", "trust");
-    for seen in [
-        "o://firm/sales/anna",
-        "o://firm/press",
-        "\"hello\"",
-        "text/summarize",
-    ] {
-        assert!(looked.contains(seen), "no {seen} in {looked}\n{text}");
+    let looks: [&[&str]; 7] = [
+        &["o://firm ", "/sales", "/anna", "/press"],
+        &["o://firm/sales/anna", "o://firm/press", "text/summarize"],
+        &["o://firm/sales/anna", "offers"],
+        &["o://firm/sales/anna", "o://firm/press", "lang=de"],
+        &["\"hello\""],
+        &["\"hello\""],
+        &["PEER", "from /ip4/127.0.0.1"],
+    ];
+    for (n, seen) in (1..).zip(looks) {
+        let next = match n {
+            7 => "trust".to_owned(),
+            _ => format!("look {}", n + 1),
+        };
+        let looked = part(&format!("look {n}"), &next);
+        for seen in seen {
+            assert!(looked.contains(seen), "{n}: no {seen} in {looked}\n{text}");
+        }
+        assert!(
+            n == 1 || looked.contains("== ended 0"),
+            "{n}: {looked}\n{text}"
+        );
     }
+    assert!(outcome.stderr.contains(", cost "), "why that one: {text}");
+    let words = part("look 3", "look 4");
+    assert!(!words.contains("o://firm/press"), "{words}");
+    let better = part("look 4", "look 5");
+    assert!(better.find("anna") < better.find("press"), "{better}");
     let trusted = part("trust", "department");
     assert!(trusted.contains("o://firm/sales/anna"), "{trusted}");
-    assert!(part("department", "leader").contains("\"still\""), "{text}");
+    let department = "\"o://firm/sales\"";
+    assert!(part("watched", "at last").contains(department), "{text}");
+    let last = part("at last", "called");
+    assert!(
+        !last.contains(department) && last.contains("o://firm/sales/anna"),
+        "{last}"
+    );
+    assert!(part("called", "leader").contains("\"still\""), "{text}");
     let back = part("leader", "end");
     assert!(back.contains("from now on"), "{back}");
     assert!(back.contains("\"again\""), "{back}");

@@ -336,6 +336,56 @@ async fn it_conforms_as_a_source() {
         .unwrap();
 }
 
+/// Passes calls on to the agent of a registry, from another peer.
+#[derive(Debug)]
+struct Afar(Registry);
+
+#[async_trait::async_trait]
+impl o_core::Caller for Afar {
+    async fn call(&self, call: OutgoingCall) -> Result<Reply, CallError> {
+        let context = CallContext::new(call.target, Some(peer(9)), call.terms);
+        let call = IncomingCall::new(context, call.method, call.shape, call.body, None);
+        self.0.agent(alone()).call(call).await
+    }
+}
+
+#[tokio::test]
+async fn it_conforms_as_a_source_for_those_who_ask_it() {
+    use o_testkit::conformance::{DiscoveryCase, discovery, searching};
+
+    let there = registry();
+    let source = |others: Registries| {
+        let (caller, verifier) = (Arc::new(Afar(there.clone())), Arc::new(Trusting));
+        RegistryDiscovery::new(others, caller, verifier, NetworkId::default())
+    };
+    let own = source(Arc::new(Vec::new)).with_own(there.clone(), peer(7));
+    let mut case = DiscoveryCase::one(Arc::new(own), Key(peer(7)));
+    case.seeker = Arc::new(source(Arc::new(|| vec![Registry::address()])));
+    let within = Duration::from_secs(60);
+    tokio::time::timeout(within, discovery(&case))
+        .await
+        .unwrap();
+    tokio::time::timeout(within, searching(&case))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn who_tells_again_and_again_what_is_old_is_not_listened_to() {
+    let registry = registry();
+    let agent = registry.agent(alone());
+    announce(&agent, 7, &signed("o://a", 7, 9)).await.unwrap();
+    for sequence in 1..=3 {
+        let old = announce(&agent, 7, &signed("o://a", 7, sequence)).await;
+        assert!(
+            matches!(old, Err(CallError::InvalidParams { .. })),
+            "{old:?}"
+        );
+    }
+    let muted = announce(&agent, 7, &signed("o://a", 7, 10)).await;
+    assert!(matches!(muted, Err(CallError::Busy { .. })), "{muted:?}");
+}
+
 #[cfg(feature = "store")]
 #[tokio::test]
 async fn what_is_restored_stays_only_if_it_is_announced_anew() {

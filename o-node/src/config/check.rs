@@ -118,6 +118,7 @@ impl NodeConfig {
             ("save_interval", self.reputation.save_interval),
             ("half_life", self.reputation.half_life),
             ("connect_patience", self.balance.connect_patience),
+            ("search_patience", self.balance.search_patience),
         ];
         #[cfg(feature = "gossip")]
         if self.gossip.heartbeat < Duration::from_millis(100) {
@@ -178,6 +179,7 @@ impl NodeConfig {
             ("nobody_lifetime", self.balance.nobody_lifetime),
             ("settle", self.balance.settle),
             ("connect_patience", self.balance.connect_patience),
+            ("search_patience", self.balance.search_patience),
         ];
         let times = times.into_iter().chain(self.table_times());
         let times = times.chain(self.gossip_times()).chain(self.store_times());

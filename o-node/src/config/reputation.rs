@@ -64,6 +64,10 @@ pub struct BalanceConfig {
     /// How long the first call waits for more providers when one is found. Default 20 ms.
     #[serde(with = "humantime_serde")]
     pub settle: Duration,
+    /// How long a call waits for the first provider where none is known: a source that is stuck, or a peer
+    /// that never answers, holds it up no longer. A search goes on for twice as long. Default 5 s.
+    #[serde(with = "humantime_serde")]
+    pub search_patience: Duration,
     /// How long connecting to one provider may take while there are others. Default 2 s.
     #[serde(with = "humantime_serde")]
     pub connect_patience: Duration,
@@ -81,6 +85,7 @@ impl Default for BalanceConfig {
             provider_lifetime: Duration::from_secs(30),
             nobody_lifetime: Duration::from_secs(1),
             settle: Duration::from_millis(20),
+            search_patience: Duration::from_secs(5),
             connect_patience: Duration::from_secs(2),
             max_capabilities: 256,
             max_providers: 256,

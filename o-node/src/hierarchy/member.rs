@@ -276,7 +276,11 @@ impl Member {
         let name = above
             .first()
             .map_or_else(|| hierarchy.name.root(), |first| first.name.clone());
-        let before = hierarchy.lock().set_parent(Some(Parent { peer, above }));
+        let before = hierarchy.lock().set_parent(Some(Parent {
+            peer,
+            above,
+            heard: std::time::Instant::now(),
+        }));
         hierarchy.attached.send_modify(|count| *count += 1);
         if before.is_none_or(|before| before.peer != peer) {
             tracing::info!(parent = %name, %peer, "joined");
@@ -302,7 +306,10 @@ impl Member {
                 () = sleep_until(next) => {}
             }
             match self.beat(&mut attachment, above).await {
-                Ok(true) => heard = Instant::now(),
+                Ok(true) => {
+                    heard = Instant::now();
+                    self.hierarchy.lock().hear_parent(heard.into_std());
+                }
                 Ok(false) => return self.detached(&attachment, "it does not know this node"),
                 Err(error) => tracing::debug!(%error, "the parent did not answer"),
             }
@@ -363,6 +370,7 @@ impl Member {
             hierarchy.lock().set_parent(Some(Parent {
                 peer,
                 above: changed,
+                heard: std::time::Instant::now(),
             }));
             self.keep_above(above);
         }

@@ -27,6 +27,8 @@ pub(crate) struct Parent {
     pub(crate) peer: PeerId,
     /// The way up from there, itself first.
     pub(crate) above: Vec<Ancestor>,
+    /// When it answered last.
+    pub(crate) heard: Instant,
 }
 
 /// Who had a name last, and until when nobody else gets it.
@@ -158,6 +160,13 @@ impl Family {
         self.parent.as_ref()
     }
 
+    /// The parent has answered.
+    pub(crate) fn hear_parent(&mut self, now: Instant) {
+        if let Some(parent) = &mut self.parent {
+            parent.heard = now;
+        }
+    }
+
     pub(crate) fn set_parent(&mut self, parent: Option<Parent>) -> Option<Parent> {
         std::mem::replace(&mut self.parent, parent)
     }
@@ -261,6 +270,7 @@ mod tests {
         family.set_parent(Some(Parent {
             peer: peer(2),
             above: vec![leader],
+            heard: now,
         }));
         family
     }
@@ -301,6 +311,7 @@ mod tests {
         family.set_parent(Some(Parent {
             peer: peer(2),
             above,
+            heard: Instant::now(),
         }));
         let told: Vec<_> = family.above(&[]).iter().map(|a| a.peer).collect();
         assert_eq!(told, [peer(1), peer(2)]);

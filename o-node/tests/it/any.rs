@@ -15,17 +15,18 @@ use o_discovery::MemoryDiscovery;
 use o_node::{AllowList, AttemptOutcome, Hosting, Methods, Node, NodeBuilder, Reason};
 
 use crate::support::{
-    Watch, address, by_name, connect, in_directory, memory, soon, start, stop, until, within,
+    Watch, address, by_name, connect, in_directory, knowing, local, memory, soon, start, stop,
+    until, within,
 };
 
 const TELL: &str = "time/tell";
 
-fn capability() -> Capability {
+pub(crate) fn capability() -> Capability {
     TELL.parse().unwrap()
 }
 
 /// A provider whose method does this; it says who it is where it succeeds.
-async fn provider(
+pub(crate) async fn provider(
     directory: &MemoryDiscovery,
     at: &'static str,
     tell: impl Fn() -> Result<(), CallError> + Send + Sync + 'static,
@@ -33,7 +34,7 @@ async fn provider(
     in_directory(directory, memory().host(telling(at, tell))).await
 }
 
-fn telling(
+pub(crate) fn telling(
     at: &'static str,
     tell: impl Fn() -> Result<(), CallError> + Send + Sync + 'static,
 ) -> Hosting {
@@ -43,7 +44,7 @@ fn telling(
     Hosting::new(address(at), methods).capability(capability())
 }
 
-fn good() -> Result<(), CallError> {
+pub(crate) fn good() -> Result<(), CallError> {
     Ok(())
 }
 
@@ -57,11 +58,11 @@ fn broken(retryable: bool) -> impl Fn() -> Result<(), CallError> + Send + Sync +
     }
 }
 
-fn client(directory: &MemoryDiscovery) -> NodeBuilder {
+pub(crate) fn client(directory: &MemoryDiscovery) -> NodeBuilder {
     memory().client().discovery(directory.clone())
 }
 
-async fn tell(node: &Node) -> Result<String, CallError> {
+pub(crate) async fn tell(node: &Node) -> Result<String, CallError> {
     soon(node.call_any(capability(), &())).await
 }
 
@@ -134,6 +135,82 @@ async fn nobody_is_told_at_once() {
 }
 
 #[tokio::test]
+async fn nobody_is_told_soon_where_the_table_and_gossip_are_asked() {
+    let hub = start(local()).await;
+    let other = start(knowing(local(), &hub)).await;
+    let client = start(knowing(local().client(), &hub)).await;
+    connect(&client, &hub).await;
+    connect(&client, &other).await;
+    let nobody = CallError::NoProviders {
+        capability: capability(),
+    };
+    // Nobody waits for the deadline of the call: whoever can be asked has said no.
+    let begun = Instant::now();
+    assert_eq!(tell(&client).await, Err(nobody.clone()));
+    assert!(
+        begun.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        begun.elapsed()
+    );
+    // That there is nobody is remembered.
+    let begun = Instant::now();
+    assert_eq!(tell(&client).await, Err(nobody));
+    assert!(
+        begun.elapsed() < Duration::from_millis(200),
+        "{:?}",
+        begun.elapsed()
+    );
+    stop([client, other, hub]).await;
+}
+
+/// A source that never comes to an end.
+#[derive(Clone, Copy, Debug)]
+struct Endless;
+
+#[async_trait::async_trait]
+impl o_core::Discovery for Endless {
+    async fn announce(&self, _: &o_core::SignedRecord) -> Result<(), o_core::DiscoveryError> {
+        Ok(())
+    }
+
+    async fn withdraw(&self, _: &o_core::SignedTombstone) -> Result<(), o_core::DiscoveryError> {
+        Ok(())
+    }
+
+    fn find(&self, _: o_core::Query) -> o_core::ProviderStream {
+        stream::pending().boxed()
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_never_answers_holds_no_call_up_for_long() {
+    let directory = MemoryDiscovery::default();
+    let patience = Duration::from_millis(300);
+    let client = client(&directory).discovery(Endless);
+    let client = client.configure(|config| config.balance.search_patience = patience);
+    let client = start(client).await;
+    for least in [patience, Duration::ZERO] {
+        let begun = Instant::now();
+        let nobody = tell(&client).await;
+        assert!(
+            matches!(nobody, Err(CallError::NoProviders { .. })),
+            "{nobody:?}"
+        );
+        let took = begun.elapsed();
+        assert!(took >= least && took < 3 * patience, "{took:?}");
+    }
+    // Who is found by the next search is called at once, though that does not end either.
+    let one = provider(&directory, "o://a/one", good).await;
+    soon(async {
+        while client.reputation(&one.peer_id()).is_none() {
+            let _ = tell(&client).await;
+        }
+    })
+    .await;
+    stop([client, one]).await;
+}
+
+#[tokio::test]
 async fn who_hosts_it_itself_can_be_chosen_without_a_network() {
     let alone = memory().host(telling("o://a/self", good));
     let alone = in_directory(&MemoryDiscovery::default(), alone).await;
@@ -165,7 +242,7 @@ async fn what_did_not_begin_goes_to_the_next() {
     stop([client, open, closed]).await;
 }
 
-async fn found_record(directory: &MemoryDiscovery, name: &str) -> o_core::SignedRecord {
+pub(crate) async fn found_record(directory: &MemoryDiscovery, name: &str) -> o_core::SignedRecord {
     let found = o_core::Discovery::find(directory, by_name(name))
         .next()
         .await;
@@ -378,84 +455,6 @@ async fn a_peer_with_a_score_that_is_too_low_is_refused() {
 async fn connect_fails(from: &Node, to: &Node) -> bool {
     let at = crate::support::only_address(to);
     soon(from.connect(&at)).await.is_err()
-}
-
-#[tokio::test]
-async fn who_signs_again_what_it_has_denied_lies_and_who_repeats_it_does_not() {
-    let directory = MemoryDiscovery::default();
-    let builder = memory().host(telling("o://a/liar", good));
-    let liar = in_directory(&directory, builder).await;
-    let record = found_record(&directory, "o://a/liar").await;
-    // A directory of the client's own, which hears of no withdrawal.
-    let stale = MemoryDiscovery::default();
-    o_core::Discovery::announce(&stale, &record).await.unwrap();
-    assert!(liar.unhost(&address("o://a/liar")));
-    let short = |config: &mut o_node::NodeConfig| {
-        config.balance.nobody_lifetime = Duration::ZERO;
-    };
-    let client = start(client(&stale).configure(short)).await;
-    connect(&client, &liar).await;
-    let denied = async |client: &Node| {
-        for _ in 0..3 {
-            assert!(tell(client).await.is_err());
-        }
-        client.reputation(&liar.peer_id()).unwrap()
-    };
-    // The peer cannot help that its record is still told, and is not asked for it again.
-    let known = denied(&client).await;
-    assert_eq!((known.counts.lied, known.counts.mistaken), (0, 1));
-    assert!(known.score > 0.6, "{known:?}");
-    // It says so again, and again there is nothing.
-    liar.host(telling("o://a/liar", good)).unwrap();
-    let newer = soon(async {
-        loop {
-            let found = o_core::Discovery::find(&directory, by_name("o://a/liar"));
-            let found: Vec<_> = found.collect().await;
-            let mut records = found.into_iter().filter_map(|found| found.ok()?.record);
-            match records.next() {
-                Some(newer) if newer.record().sequence > record.record().sequence => break newer,
-                _ => tokio::time::sleep(Duration::from_millis(10)).await,
-            }
-        }
-    })
-    .await;
-    assert!(liar.unhost(&address("o://a/liar")));
-    o_core::Discovery::announce(&stale, &newer).await.unwrap();
-    let known = denied(&client).await;
-    assert_eq!((known.counts.lied, known.counts.mistaken), (1, 2));
-    assert!(known.score < 0.4, "{known:?}");
-    stop([client, liar]).await;
-}
-
-/// An agent whose record has a method that it does not know when it is called.
-struct Boaster;
-
-#[async_trait::async_trait]
-impl o_core::Agent for Boaster {
-    fn methods(&self) -> Vec<o_core::MethodSpec> {
-        vec![o_core::MethodSpec::new("tell", o_core::Shape::Unary)]
-    }
-
-    async fn call(&self, call: o_core::IncomingCall) -> Result<o_core::Reply, CallError> {
-        Err(CallError::UnknownMethod {
-            method: call.method.to_string(),
-        })
-    }
-}
-
-#[tokio::test]
-async fn a_method_that_is_in_the_record_and_not_there_is_not_asked_for_again() {
-    let directory = MemoryDiscovery::default();
-    let boaster = Hosting::new(address("o://a/boaster"), Boaster).capability(capability());
-    let boaster = in_directory(&directory, memory().host(boaster)).await;
-    let good = provider(&directory, "o://a/good", good).await;
-    let client = start(client(&directory)).await;
-    for _ in 0..20 {
-        assert_eq!(tell(&client).await.as_deref(), Ok("o://a/good"));
-    }
-    let known = client.reputation(&boaster.peer_id());
-    assert!(known.is_none_or(|known| known.counts.mistaken <= 1));
-    stop([client, boaster, good]).await;
 }
 
 #[tokio::test]

@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime};
 use futures::StreamExt as _;
 use o_address::{Address, TransportAddr};
 use o_core::{
-    Access, Attributes, CallContext, CallError, Event, NetworkId, Node as _, Query, Text,
+    Access, Attempt, Attributes, CallContext, CallError, ConnectionGater, DenyReason, Direction,
+    Event, NetworkId, Node as _, Query, Text,
 };
 use o_node::{Admit, AgentDescription, Hosting, Keypair, Methods, Node, NodeBuilder, Preset};
 use o_protocol::{Call, RootOfTrust, verify_chain, verify_record};
@@ -486,4 +487,39 @@ async fn a_registry_is_called_by_its_name() {
         "{lost:?}"
     );
     stop([nobody, client, company]).await;
+}
+
+/// Calls others, and takes no calls.
+#[derive(Debug)]
+struct Mute;
+
+impl ConnectionGater for Mute {
+    fn allow(&self, attempt: &Attempt<'_>) -> Result<(), DenyReason> {
+        match attempt.direction {
+            Direction::Outbound => Ok(()),
+            Direction::Inbound => Err(DenyReason::NotAllowed),
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_answer_over_its_own_connection_is_no_child() {
+    let company = start(node("o://company")).await;
+    let join = async |caller: &Node, name: &str| {
+        soon(caller.connect(&at(&company))).await.unwrap();
+        let there = Address::node().pinned(company.peer_id());
+        let wanted = Call::to(there, "hierarchy.join").params(serde_json::json!({ "name": name }));
+        soon(wanted.send::<serde::de::IgnoredAny>(caller)).await
+    };
+    let mute = start(quiet().gater(Mute)).await;
+    let error = join(&mute, "o://company/mute").await.unwrap_err();
+    assert!(error.to_string().contains("did not answer"), "{error}");
+    assert_eq!(company.children(), []);
+    // The same question of somebody who does.
+    let open = start(quiet()).await;
+    join(&open, "o://company/open").await.unwrap();
+    let children = company.children();
+    assert_eq!(children.len(), 1);
+    assert_eq!(children[0].1, open.peer_id());
+    stop([mute, open, company]).await;
 }

@@ -1,12 +1,20 @@
 //! Resolvers of the user's own, in front of the built-in one.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use futures::StreamExt as _;
 use o_address::Address;
 use o_core::{
-    CallError, Discovery, DiscoveryError, ErrorCode, ResolveError, Resolver, Route, Source,
+    CallError, Discovery, DiscoveryError, ErrorCode, ProviderStream, Query, ResolveError, Resolver,
+    Route, SignedRecord, SignedTombstone, Source, Text,
 };
 use o_discovery::MemoryDiscovery;
 use o_node::Node;
@@ -220,4 +228,86 @@ async fn not_found_not_reached_and_refused_are_three_things() {
     let refused = |error: &ResolveError| matches!(error, ResolveError::Refused { peer, .. } if *peer == Some(closed.peer_id()));
     assert!(error.as_ref().is_err_and(refused), "{error:?}");
     stop([client, stranger, closed]).await;
+}
+
+/// Knows nobody, and counts how often it is asked.
+#[derive(Clone, Debug, Default)]
+struct Counting(Arc<AtomicUsize>);
+
+#[async_trait]
+impl Discovery for Counting {
+    async fn announce(&self, _: &SignedRecord) -> Result<(), DiscoveryError> {
+        Ok(())
+    }
+
+    async fn withdraw(&self, _: &SignedTombstone) -> Result<(), DiscoveryError> {
+        Ok(())
+    }
+
+    fn find(&self, _: Query) -> ProviderStream {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        futures::stream::empty().boxed()
+    }
+}
+
+#[tokio::test]
+async fn that_nobody_has_a_name_is_remembered_for_a_moment() {
+    let lifetime = Duration::from_millis(200);
+    let counting = Counting::default();
+    let client = quiet().client().discovery(counting.clone());
+    let client = client.configure(|config| config.node.absent_lifetime = lifetime);
+    let client = start(client).await;
+    let asked = async |name: &str| {
+        let nobody = soon(client.resolve(&address(name))).await;
+        assert!(
+            matches!(nobody, Err(ResolveError::NotFound { .. })),
+            "{nobody:?}"
+        );
+        counting.0.load(Ordering::SeqCst)
+    };
+    assert_eq!(asked("o://math/nobody").await, 1);
+    assert_eq!(asked("o://math/nobody").await, 1);
+    assert_eq!(asked("o://math/somebody").await, 2);
+    tokio::time::sleep(lifetime).await;
+    assert_eq!(asked("o://math/nobody").await, 3);
+    stop([client]).await;
+}
+
+#[tokio::test]
+async fn the_best_of_all_sources_comes_first() {
+    let [poor, rich] = [(); 2].map(|()| MemoryDiscovery::default());
+    let host =
+        |name: &'static str, description: &str| quiet().host(adder(name).description(description));
+    let one = host(
+        "o://math/one",
+        "Adds the numbers of long invoices, and much else beside that",
+    );
+    let one = in_directory(&poor, one).await;
+    let two = in_directory(&rich, host("o://math/two", "Invoices, invoices")).await;
+    // How much a word is worth depends on how many have it where it is looked for.
+    let three = host("o://math/three", "Nothing of that kind");
+    let three = in_directory(&poor, three).await;
+    let four = in_directory(&rich, host("o://math/four", "Nor of that")).await;
+    for sources in [[&poor, &rich], [&rich, &poor]] {
+        let client = sources
+            .into_iter()
+            .fold(quiet().client(), |client, source| {
+                client.discovery(source.clone())
+            });
+        let client = start(client).await;
+        let names = async |text: Text| -> Vec<String> {
+            let found: Vec<_> = soon(client.find(Query::Text(text)).collect()).await;
+            let records = found.into_iter().filter_map(|found| found.ok()?.record);
+            records
+                .map(|held| held.record().address.to_string())
+                .collect()
+        };
+        let all = names(Text::new("invoices")).await;
+        assert_eq!(all, ["o://math/two", "o://math/one"]);
+        let mut best = Text::new("invoices");
+        best.limit = 1;
+        assert_eq!(names(best).await, ["o://math/two"]);
+        stop([client]).await;
+    }
+    stop([one, two, three, four]).await;
 }

@@ -14,8 +14,7 @@ use crate::{
     rng::Rng,
 };
 
-/// How long it goes on.
-const TIME: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// A search begins every so often; more than so many are not under way.
 const SEARCH_EVERY: Duration = Duration::from_millis(50);
@@ -63,6 +62,7 @@ pub(super) async fn run(
     nodes: Vec<Bare>,
     announcers: &[usize],
     config: &DhtConfig,
+    time: Duration,
 ) -> anyhow::Result<Churn> {
     let count = nodes.len();
     anyhow::ensure!(announcers.iter().all(|index| index.is_multiple_of(ONE_IN)));
@@ -76,9 +76,9 @@ pub(super) async fn run(
     let mut tally = Tally::default();
     let mut replacing = FuturesUnordered::new();
     let mut searching = FuturesUnordered::new();
-    let mut ending = interval(TIME.div_f64(count as f64 * 0.1 * TIME.as_secs_f64() / 60.0));
+    let mut ending = interval(MINUTE.div_f64(count as f64 * 0.1));
     let mut looking = interval(SEARCH_EVERY);
-    let end = Instant::now() + TIME;
+    let end = Instant::now() + time;
     loop {
         tokio::select! {
             () = sleep_until(end) => break,
@@ -118,7 +118,7 @@ pub(super) async fn run(
     let messages = (places.received() - before) as f64;
     Ok(Churn {
         tally,
-        per_minute: messages / count as f64 / TIME.as_secs_f64() * 60.0,
+        per_minute: messages / count as f64 / time.as_secs_f64() * 60.0,
         gone,
         replaced,
     })

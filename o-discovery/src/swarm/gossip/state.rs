@@ -19,7 +19,7 @@ use super::{
     behaviour::{topic, topic_hash},
     table::{Table, Worth},
 };
-use crate::throttle::{SILENCE, Throttle};
+use crate::throttle::{Bad, SILENCE, Throttle};
 
 /// Who passes on what others say may say this many times as much as one who speaks for itself.
 const CARRIED: u32 = 10;
@@ -287,15 +287,20 @@ impl State {
         reason: &str,
         now: Moment,
     ) {
-        let mute_carrier = self.carriers.bad(carrier, now.at);
-        let mute_source = source != carrier && self.publishers.bad(source, now.at);
-        for (peer, mute) in [(carrier, mute_carrier), (source, mute_source)] {
+        let of_carrier = self.carriers.bad(carrier, now.at);
+        let of_source = match source == carrier {
+            true => Bad::Counted,
+            false => self.publishers.bad(source, now.at),
+        };
+        for (peer, bad) in [(carrier, of_carrier), (source, of_source)] {
             let room = self.muted.len() < MAX_MUTED;
-            if mute
+            if let Bad::Silenced { name } = bad
                 && room
                 && let Ok(blocked) = to_peer_id(peer)
             {
-                warn!(%peer, reason, "a peer gossips too much that is bad: not listened to for a minute");
+                if name {
+                    warn!(%peer, reason, "a peer gossips too much that is bad: not listened to for a minute");
+                }
                 gossip.blacklist_peer(&blocked);
                 self.muted.push((*peer, now.at + SILENCE));
             }

@@ -1,11 +1,28 @@
 //! The suite of sources that answer searches by attributes and by words.
 
+use futures::StreamExt as _;
 use o_core::{Attributes, Query, Record, SignedRecord, Text};
 
 use super::{DiscoveryCase, SUITE, capability, name};
 
+/// Whoever has more points comes first.
+async fn best_first(case: &DiscoveryCase) {
+    let step = "the best first";
+    let orders = [
+        ("german", ["label:lang=de^3", "label:lang=en"]),
+        ("english", ["label:lang=de", "label:lang=en^3"]),
+    ];
+    for (best, wanted) in orders {
+        let mut found = case.seeker.find(any(&wanted, 1));
+        let first = SUITE.within(step, found.next()).await;
+        let first = SUITE.ok(step, SUITE.some(step, first));
+        let first = first.record.map(|record| record.record().address.clone());
+        SUITE.equal(step, &first, &Some(name(best)));
+    }
+}
+
 /// Checks that searches by attributes (any of them with points and a least score, all of them, beginnings)
-/// and by words find exactly who matches, the best first where the source ranks, and with the reason.
+/// and by words find exactly who matches, the best first, and with the reason.
 ///
 /// The source must hold nothing below `o://conformance` before. Sources that need time to spread what they
 /// learn get it. The bootstrap list, mDNS and the distributed hash table cannot answer such questions.
@@ -46,6 +63,7 @@ pub async fn searching(case: &DiscoveryCase) {
         })
         .await;
     }
+    best_first(case).await;
     let step = "why somebody was found";
     for query in [words("contracts"), any(&["label:lang=de"], 1)] {
         for found in case.search(step, &query).await {

@@ -89,8 +89,11 @@ impl Refresh {
         if self.running.is_some() || lately {
             return;
         }
-        self.begun = Some(now);
         let far = far_away(kad, local);
+        if far.is_empty() {
+            return; // Nobody is known at any distance yet: the next time may come at once.
+        }
+        self.begun = Some(now);
         self.go_on(kad, far, true, Vec::new());
     }
 
