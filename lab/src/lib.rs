@@ -6,6 +6,7 @@ mod fit;
 mod members;
 pub mod netlab;
 mod network;
+pub mod own_network;
 mod plot;
 mod rng;
 pub mod scenario;

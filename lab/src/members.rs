@@ -41,6 +41,8 @@ pub(crate) struct Plan {
     pub(crate) listen: Option<TransportAddr>,
     pub(crate) bootstrap: Vec<TransportAddr>,
     pub(crate) parent: Option<TransportAddr>,
+    /// By multicast on every interface, instead of on 127.0.0.1 only.
+    pub(crate) lan: bool,
     /// Where warnings go; otherwise nobody reads them.
     pub(crate) log: Option<PathBuf>,
 }
@@ -200,7 +202,8 @@ async fn start(plan: &Plan) -> anyhow::Result<Node> {
     let own = Arc::new(OnceLock::new());
     let name: Address = plan.name.parse()?;
     let hosting = Hosting::new(name, methods(&own)).capability(CAPABILITY.parse()?);
-    let builder = Node::builder(Keypair::from_seed(&plan.seed), Preset::Local);
+    let preset = if plan.lan { Preset::Lan } else { Preset::Local };
+    let builder = Node::builder(Keypair::from_seed(&plan.seed), preset);
     let plan = plan.clone();
     let builder = builder.configure(move |config| {
         config.bootstrap = plan.bootstrap;

@@ -24,8 +24,11 @@ use crate::{
     say,
 };
 
+/// The experiment that is for a network of its own, see [`own_network`](crate::own_network).
+pub const LAN: &str = "lan";
+
 /// The experiments: name and what it measures.
-pub const ALL: [(&str, &str); 9] = [
+pub const ALL: [(&str, &str); 10] = [
     (
         "discovery",
         "how long until a new agent is found by name and by capability, by the number of nodes",
@@ -49,6 +52,10 @@ pub const ALL: [(&str, &str); 9] = [
     (
         "swarm",
         "how soon a new agent is known to all and a killed one to none, in processes of their own",
+    ),
+    (
+        LAN,
+        "the same on a local network of its own, where nobody is told of anybody: multicast is all there is",
     ),
     (
         "leader",
@@ -93,7 +100,7 @@ impl Size {
             "table" => &[100, 300, 1000],
             "sybil" => &[50],
             "balance" => &[100],
-            "swarm" | "leader" => &[10, 25, 50],
+            LAN | "swarm" | "leader" => &[10, 25, 50],
             _ => &[4, 8, 16, 32, 64],
         };
         Self {
@@ -136,6 +143,7 @@ pub async fn run(name: &str, size: &Size, directory: &Path) -> anyhow::Result<[P
         "balance" => balance::run(size).await?,
         "forged" => forged::run(size).await?,
         "swarm" => swarm::run(size).await?,
+        LAN => swarm::on_a_lan(size).await?,
         "leader" => leader::run(size).await?,
         "table" => table::run(size).await?,
         "sybil" => sybil::run(size).await?,

@@ -94,6 +94,27 @@ async fn the_swarm_is_known_and_forgotten() {
     assert_eq!(figures["churn"][0]["replaced"], 2);
 }
 
+#[expect(
+    clippy::print_stderr,
+    reason = "a test that cannot check anything says so"
+)]
+#[tokio::test]
+async fn on_a_local_network_a_swarm_finds_itself() {
+    let made = tokio::process::Command::new("unshare")
+        .args(["--map-root-user", "--net", "ip", "link", "add", "left"])
+        .args(["type", "veth", "peer", "name", "right"])
+        .status();
+    if !made.await.is_ok_and(|status| status.success()) {
+        let required = std::env::var_os("O_NAMESPACES").is_some();
+        assert!(!required, "no network namespace can be made");
+        eprintln!("nothing checked: no network namespace can be made here");
+        return;
+    }
+    let figures = quick("lan", "4").await;
+    assert_eq!(figures["measured"].as_array().map(Vec::len), Some(4));
+    assert_eq!(figures["churn"][0]["replaced"], 2);
+}
+
 #[tokio::test]
 async fn the_tree_outlives_its_leader() {
     let figures = quick("leader", "4").await;

@@ -9,12 +9,13 @@ use std::{
 use futures::{StreamExt, stream::FuturesUnordered};
 use o_address::{Address, PeerId, TransportAddr};
 use o_core::{Caller, Node as _};
-use o_node::{Identity, IdentityConfig, Node, Preset, rank};
+use o_node::{Identity, IdentityConfig, KeySource, Node, Preset, rank};
 
 use crate::{
     cli::NetworkArgs,
     deadline::Deadline,
     exit::{Exit, Failure},
+    paths,
     runtime_dir::{self, RunningNode},
     settings::Settings,
     signals::Interrupt,
@@ -47,10 +48,15 @@ impl Client {
             None => entrance(settings)?,
         };
         let key = settings.key.value.clone().unwrap_or_default();
+        let is_kept = matches!(key, KeySource::File(_));
         let identity = IdentityConfig::new(key).open()?;
         let mut config = settings.node.clone().client();
         config.bootstrap.clone_from(&bootstrap);
         config.node.drain = config.node.drain.min(DRAIN);
+        // Whoever comes again remembers whom it called; its key file is locked, and with it what it remembers.
+        if is_kept && config.reputation.file.is_none() {
+            config.reputation.file = paths::reputation_file(&identity.keypair().peer_id());
+        }
         let node = Node::builder(identity.keypair().clone(), settings.preset.value)
             .config(config)
             .start()

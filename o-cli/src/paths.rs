@@ -30,7 +30,7 @@ pub(crate) fn key_file(address: &Address) -> Result<PathBuf, Failure> {
     Ok(key_file_in(&data, address))
 }
 
-/// Where a node that is served keeps what it observed of its peers:
+/// Where a node with a key file keeps what it observed of its peers:
 /// `$XDG_DATA_HOME/o/reputation/<peer>.cbor`, if there is a home directory.
 pub(crate) fn reputation_file(peer: &PeerId) -> Option<PathBuf> {
     let data = home_directory("XDG_DATA_HOME", ".local/share");

@@ -1,5 +1,7 @@
 //! Searching, and having each finding confirmed by the peer itself.
 
+#[cfg(feature = "mdns")]
+mod near;
 mod ranked;
 
 use std::{
@@ -19,6 +21,8 @@ use o_pool::Pool;
 use o_protocol::{Blob, NodeDescription, decode_body, encode_body, verify_record};
 use tokio_util::sync::CancellationToken;
 
+#[cfg(feature = "mdns")]
+pub(crate) use self::near::NearRegistries;
 use self::ranked::ranked;
 use crate::{authority::Authority, builtin::BuiltIn, dialer::NodeDialer, link::Link, peers::Peers};
 

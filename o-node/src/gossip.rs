@@ -1,5 +1,6 @@
 //! Gossip's errands: neighbors to connect with, to ask what they know and whether they are there.
 
+mod nearby;
 mod pulls;
 
 use std::{
@@ -25,7 +26,7 @@ use o_protocol::{decode_body, encode_body, params_schema, result_schema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use self::pulls::Pulls;
+use self::{nearby::Nearby, pulls::Pulls};
 use crate::{dialer::NodeDialer, pinned::PinnedCaller, swarm::Errands};
 
 /// The method of a node that tells its neighbors what it knows of others.
@@ -91,6 +92,7 @@ pub(crate) fn answer(handle: &Handle, call: &IncomingCall) -> Result<Reply, Call
 /// Does what gossip wants of the node.
 pub(crate) struct Gossiper {
     errands: Errands,
+    nearby: Nearby,
     pool: Pool<NodeDialer>,
     caller: Arc<PinnedCaller>,
     /// Neighbors whose connections are kept open.
@@ -110,8 +112,9 @@ enum Done {
 }
 
 impl Gossiper {
-    pub(crate) fn new(errands: Errands, pool: Pool<NodeDialer>, caller: PinnedCaller) -> Self {
+    pub(crate) fn new(mut errands: Errands, pool: Pool<NodeDialer>, caller: PinnedCaller) -> Self {
         Self {
+            nearby: Nearby::of(&mut errands),
             errands,
             pool,
             caller: Arc::new(caller),
@@ -146,6 +149,11 @@ impl Gossiper {
                 },
                 Some(done) = looking.next() => Some(done),
                 Some(done) = pulling.next() => Some(done),
+                // Whoever comes to the local network does not wait to be looked at.
+                () = self.nearby.changed(), if !self.joining => {
+                    looking.extend(self.join());
+                    None
+                }
                 _ = look.tick() => {
                     self.keep_neighbors();
                     looking.extend(self.join());
@@ -172,7 +180,17 @@ impl Gossiper {
         if lacking == 0 || self.joining {
             return None;
         }
-        let candidates = self.errands.handle.candidates(lacking);
+        let handle = &self.errands.handle;
+        let mut candidates = handle.candidates(lacking);
+        let room = lacking - candidates.len();
+        if room > 0 {
+            let neighbors = handle.neighbors();
+            let known = |peer: &PeerId| {
+                neighbors.contains(peer) || candidates.iter().any(|(known, _)| known == peer)
+            };
+            let near = self.nearby.take(room, |peer| !known(peer), Instant::now());
+            candidates.extend(near);
+        }
         if candidates.is_empty() {
             return None;
         }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use o_lab::{
-    say,
+    own_network, say,
     scenario::{self, ALL, Size},
 };
 
@@ -48,6 +48,9 @@ async fn main() -> anyhow::Result<()> {
         }
         return Ok(());
     };
+    if name == scenario::LAN {
+        own_network::enter()?;
+    }
     let size = Size {
         nodes: args.nodes,
         rounds: args.rounds.max(1),

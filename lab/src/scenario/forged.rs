@@ -28,6 +28,9 @@ const TABLE: usize = 200_000;
 /// More than this of one peer the table does not keep, and half of what is sent is somebody else's.
 const TABLE_LIMIT: usize = 3000;
 
+/// By how much memory may grow, in bytes.
+const MOST: f64 = 32.0 * 1024.0 * 1024.0;
+
 /// How often memory is read, and an honest call is made.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -93,7 +96,7 @@ impl Seen {
     }
 }
 
-/// The three attacks, each by a peer of its own, on one node in a process of its own.
+/// The three attacks of one peer, one after the other, on a node in a process of its own.
 pub(super) async fn run(size: &Size) -> anyhow::Result<Outcome> {
     let directory = tempfile::tempdir()?;
     let log = directory.path().join("log");
@@ -104,7 +107,8 @@ pub(super) async fn run(size: &Size) -> anyhow::Result<Outcome> {
         ..Plan::default()
     };
     let victim = Member::start(&plan).await?;
-    let [one, two, three] = [(); 3].map(|()| Keypair::generate());
+    let one = Keypair::generate();
+    let table_count = size.messages(TABLE).max(2 * TABLE_LIMIT);
     // What any use of it takes is there before.
     let zero = Keypair::generate();
     one_attack(
@@ -128,19 +132,26 @@ pub(super) async fn run(size: &Size) -> anyhow::Result<Outcome> {
             "gossip",
             &victim,
             &log,
-            Some(&two),
-            gossip(&two, &victim, size.messages(GOSSIP)),
+            Some(&one),
+            gossip(&one, &victim, size.messages(GOSSIP)),
         )
         .await?,
         one_attack(
             "table",
             &victim,
             &log,
-            Some(&three),
-            table(&three, &victim, size.messages(TABLE).max(2 * TABLE_LIMIT)),
+            Some(&one),
+            table(&one, &victim, table_count),
         )
         .await?,
     ];
+    let counts = [size.messages(REGISTRY), size.messages(GOSSIP), table_count];
+    for (seen, count) in seen.iter().zip(counts) {
+        let (name, sent) = (seen.name, seen.sent.sent);
+        ensure!(sent == count, "{name}: {sent} of {count} were sent");
+        ensure!(seen.peak() < MOST, "{name}: {} bytes more", seen.peak());
+        ensure!(seen.failed == 0, "{name}: honest calls failed");
+    }
     let known = victim.known(&observer(&[&victim]).await?).await?;
     ensure!(known == ["o://lab"], "it believes {known:?}");
     Ok(outcome(&seen))

@@ -27,13 +27,24 @@ const CHURN: Duration = Duration::from_secs(60);
 /// For each number of processes: agents start, and every other one is killed or halted; then a tenth of
 /// all is replaced in a minute.
 pub(super) async fn run(size: &Size) -> anyhow::Result<Outcome> {
+    let title = "Agents in processes of their own, by gossip on 127.0.0.1";
+    measure(size, title, false).await
+}
+
+/// The same on the local network, where nobody is told of anybody else.
+pub(super) async fn on_a_lan(size: &Size) -> anyhow::Result<Outcome> {
+    let title = "Agents in processes of their own, by multicast and gossip on a local network";
+    measure(size, title, true).await
+}
+
+async fn measure(size: &Size, title: &str, lan: bool) -> anyhow::Result<Outcome> {
     let mut found = Measured::new("start until known to a member");
     let mut all = Measured::new("start until known to all");
     let mut gone = Measured::new("kill until known to no member");
     let mut silent = Measured::new("silence until known to no member");
     let mut churns = Vec::new();
     for count in &size.nodes {
-        let mut fleet = Fleet::start(*count).await?;
+        let mut fleet = Fleet::start(*count, lan).await?;
         let (mut each, mut slowest) = (Vec::new(), Vec::new());
         let (mut killed, mut frozen) = (Vec::new(), Vec::new());
         for round in 0..2 * size.rounds {
@@ -59,7 +70,6 @@ pub(super) async fn run(size: &Size) -> anyhow::Result<Outcome> {
         silent.add(*count, frozen);
         churns.push(fleet.churn(size.time(CHURN)).await?);
     }
-    let title = "Agents in processes of their own, by gossip on 127.0.0.1";
     let mut outcome = by_nodes(title, &[found, all, gone, silent], &[50, 99]);
     outcome.figures["churn"] = json!(churns);
     Ok(outcome)
@@ -69,18 +79,21 @@ struct Fleet {
     members: Vec<Member>,
     observer: Node,
     started: usize,
+    lan: bool,
 }
 
 impl Fleet {
-    async fn start(count: usize) -> anyhow::Result<Self> {
+    async fn start(count: usize, lan: bool) -> anyhow::Result<Self> {
         let plan = |n: usize, bootstrap: Vec<_>| Plan {
             name: format!("o://lab/n{n}"),
             seed: format!("swarm {n}"),
             bootstrap,
+            lan,
             ..Plan::default()
         };
         let first = Member::start(&plan(0, Vec::new())).await?;
-        let known = vec![first.address.clone()];
+        let told = (!lan).then(|| first.address.clone());
+        let known: Vec<_> = told.into_iter().collect();
         let plans: Vec<_> = (1..count).map(|n| plan(n, known.clone())).collect();
         let starting = plans.iter().map(Member::start);
         let started: Vec<_> = stream::iter(starting)
@@ -96,6 +109,7 @@ impl Fleet {
             members,
             observer,
             started: count,
+            lan,
         };
         let names = fleet.names();
         let begun = Instant::now();
@@ -104,13 +118,15 @@ impl Fleet {
         Ok(fleet)
     }
 
-    /// A newcomer's, who knows one member.
+    /// A newcomer's, who knows one member, or has to ask the local network.
     fn plan(&self, name: &str) -> Plan {
-        let known = self.members.first().map(|member| member.address.clone());
+        let known = self.members.first().filter(|_| !self.lan);
+        let known = known.map(|member| member.address.clone());
         Plan {
             name: name.to_owned(),
             seed: format!("swarm {name} {}", self.started),
             bootstrap: known.into_iter().collect(),
+            lan: self.lan,
             ..Plan::default()
         }
     }

@@ -4,7 +4,7 @@ mod churn;
 
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use futures::{StreamExt as _, stream};
 use serde_json::{Value, json};
 
@@ -101,38 +101,44 @@ impl Tally {
     }
 }
 
-/// One network after the other, each in this process, on memory addresses and without encryption.
+/// One network after the other, on memory addresses and without encryption: each in a process of its own, so
+/// that none has the memory that was used before.
 pub(super) async fn run(size: &Size) -> anyhow::Result<Outcome> {
     let mut rows = Vec::new();
     for count in &size.nodes {
-        rows.push(one_size(*count, size).await?);
+        rows.push(match size.nodes.len() {
+            1 => one_size(*count, size).await?.json(),
+            _ => alone(*count, size).await?,
+        });
     }
-    let figure = |name: &str, of: fn(&Row) -> f64| {
-        let points: Vec<_> = rows.iter().map(|row| (row.nodes as f64, of(row))).collect();
+    let figure = |name: &str, key: &str, unit: f64| {
+        let of = |row: &Value| row.pointer(key).and_then(Value::as_f64).unwrap_or_default();
+        let nodes = |row: &Value| row["nodes"].as_f64().unwrap_or_default();
+        let points: Vec<_> = rows
+            .iter()
+            .map(|row| (nodes(row), of(row) / unit))
+            .collect();
         let growth = growth(&points);
         (name.to_owned(), growth, points)
     };
+    let minute = "/messages/per_node_and_minute_";
+    let (at_rest, churn) = (format!("{minute}at_rest"), format!("{minute}under_churn"));
     let figures = [
-        figure("messages per node and minute, at rest", |row| {
-            row.per_minute
-        }),
-        figure("messages per node and minute, 10 %/min churn", |row| {
-            row.churn.per_minute
-        }),
-        figure("messages per search", |row| row.search),
-        figure("KiB per node, at rest", |row| row.bytes_at_rest / 1024.0),
+        figure("messages per node and minute, at rest", &at_rest, 1.0),
+        figure("messages per node and minute, 10 %/min churn", &churn, 1.0),
+        figure("messages per search", "/messages/search", 1.0),
+        figure("KiB per node, joined", "/bytes_per_node_joined", 1024.0),
+        figure("KiB per node, at rest", "/bytes_per_node_at_rest", 1024.0),
     ];
     let title = "The DHT alone, in memory".to_owned();
     let growth = figures
         .iter()
         .map(|(name, growth, _)| (name.clone(), growth.clone()));
     let growth: serde_json::Map<_, _> = growth.collect();
-    say(format_args!("{}", serde_json::to_string_pretty(&growth)?));
-    let json = json!({
-        "title": title,
-        "sizes": rows.iter().map(Row::json).collect::<Vec<_>>(),
-        "growth": growth,
-    });
+    if rows.len() > 1 {
+        say(format_args!("{}", serde_json::to_string_pretty(&growth)?));
+    }
+    let json = json!({ "title": title, "sizes": rows, "growth": growth });
     let series = figures
         .into_iter()
         .map(|(name, _, points)| Series { name, points });
@@ -145,6 +151,22 @@ pub(super) async fn run(size: &Size) -> anyhow::Result<Outcome> {
             series: series.collect(),
         },
     })
+}
+
+/// One network in a process of its own.
+async fn alone(count: usize, size: &Size) -> anyhow::Result<Value> {
+    let directory = tempfile::tempdir()?;
+    let mut child = tokio::process::Command::new(std::env::current_exe()?);
+    child.args(["table", "--nodes", &count.to_string()]);
+    child.args(["--rounds", &size.rounds.to_string()]);
+    child.args(size.quick.then_some("--quick"));
+    let child = child.arg("--directory").arg(directory.path());
+    let status = child.kill_on_drop(true).status().await?;
+    ensure!(status.success(), "{count} nodes: {status}");
+    let figures = std::fs::read(directory.path().join("table.json"))?;
+    let mut figures: Value = serde_json::from_slice(&figures)?;
+    let row = figures.pointer_mut("/sizes/0").map(Value::take);
+    row.context("no figures")
 }
 
 async fn one_size(count: usize, size: &Size) -> anyhow::Result<Row> {
@@ -197,7 +219,8 @@ async fn one_size(count: usize, size: &Size) -> anyhow::Result<Row> {
     let per_minute = bootstrap * every(bootstrap_interval)
         + announcement / ONE_IN as f64 * every(config.republish_interval);
 
-    let churn = churn::run(nodes, &announcers, &config, size.time(TIME)).await?;
+    let mut churn = churn::run(nodes, &announcers, &config, size.time(TIME)).await?;
+    churn.per_minute += per_minute - churn.searched(search, count, size.time(TIME));
     let row = Row {
         nodes: count,
         started,

@@ -27,7 +27,8 @@ pub(crate) struct NetworkArgs {
     /// [env: O_UNIX_PLAINTEXT=true]
     #[arg(long)]
     pub(crate) unix_plaintext: bool,
-    /// Use the key in this file, made if it is not there; by default a new key for each call
+    /// Use the key in this file, made if it is not there; by default a new key for each call. How the calls
+    /// with a key went is remembered when providers are chosen
     #[arg(long, value_name = "FILE")]
     pub(crate) key: Option<PathBuf>,
     /// Use the key of this seed

@@ -64,6 +64,42 @@ async fn a_call_by_capability_finds_somebody_and_says_why() {
 }
 
 #[tokio::test]
+async fn a_caller_with_a_key_remembers_who_failed() {
+    let user = User::new();
+    let good = ["o://try/good", "--capability", "try/echo"];
+    let good = user.serve(&good).await;
+    let bad = ["serve", "--json", "o://try/bad", "--capability", "try/echo"];
+    let bad = [&bad[..], &["--method", "echo=false"]].concat();
+    let bad = user.serve_command(user.command(&bad)).await;
+    let call = ["call", "--capability", "try/echo", "echo", "1", "--json"];
+    let call = [&call[..], &["--explain", "--key", "mine.key"]].concat();
+    let begun = async || {
+        let told = user.run(&call).await;
+        let first = told.stderr.lines().next().unwrap_or_default();
+        let told: Value = serde_json::from_str(first).unwrap_or_else(|_| panic!("{told:?}"));
+        told["trace"][0].clone()
+    };
+    let mut failed = begun().await;
+    for _ in 0..30 {
+        if failed["peer"] == bad.peer_id() {
+            break;
+        }
+        failed = begun().await;
+    }
+    assert_eq!(failed["outcome"], "failed", "{failed}");
+    let mut others = 0;
+    for _ in 0..6 {
+        let next = begun().await;
+        // One in 128 goes to those that did worse; and whoever finds one only has no choice.
+        if next["candidates"] == 2 && next["why"] != "tried again" {
+            assert_eq!(next["peer"], good.peer_id(), "{next}");
+            others += 1;
+        }
+    }
+    assert!(others > 0);
+}
+
+#[tokio::test]
 async fn a_running_node_says_who_its_peers_are() {
     use std::os::unix::fs::PermissionsExt;
     let user = User::new();

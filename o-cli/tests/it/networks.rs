@@ -216,8 +216,18 @@ while [ ! -s ready.json ]; do sleep 0.05; done
 export XDG_RUNTIME_DIR="$HOME/elsewhere"
 "$O" find lan/test --lan --json --limit 1 --timeout 30s
 "$O" call o://lan/echo echo 1 --lan --json
-kill $!
-wait $!
+echo=$!
+at=$(grep -o '/ip4/10.9.0.[12]/tcp/[0-9]*/p2p/[A-Za-z0-9]*' "$HOME/ready.json" | head -n 1)
+XDG_RUNTIME_DIR="$HOME/third" "$O" serve o://lan/shepherd --lan --description "counts sheep" --json > third.json &
+shepherd=$!
+until "$O" find --text sheep --bootstrap "$at" --json > /dev/null 2>&1; do :; done
+"$O" find --text sheep --lan --json
+kill -9 $shepherd
+begun=$(date +%s)
+while "$O" find --text sheep --bootstrap "$at" --json > /dev/null 2>&1; do :; done
+echo $(($(date +%s) - begun))
+kill $echo
+wait $echo
 "#;
 
 #[expect(
@@ -262,6 +272,11 @@ async fn on_a_local_network_multicast_is_enough() {
     assert_eq!(found["address"], "o://lan/echo", "{outcome:?}");
     assert_eq!(found["source"], serde_json::json!(["mdns"]));
     assert_eq!(lines.next(), Some("1"), "{outcome:?}");
+    let found: Value = serde_json::from_str(lines.next().unwrap_or_default()).unwrap_or_default();
+    assert_eq!(found["address"], "o://lan/shepherd", "{outcome:?}");
+    // Who was killed is forgotten within seconds, of which the last search takes some.
+    let gone: u64 = lines.next().unwrap_or_default().parse().unwrap_or(u64::MAX);
+    assert!(gone <= 8, "{outcome:?}");
     assert_eq!(outcome.code(), 0, "{outcome:?}");
 }
 

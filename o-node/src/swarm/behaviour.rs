@@ -36,6 +36,9 @@ pub(crate) struct SourceList {
     pub(crate) quick: Vec<Arc<dyn Discovery>>,
     /// The distributed hash table, which asks many nodes for what one of the others may know.
     pub(crate) table: Option<Arc<dyn Discovery>>,
+    /// Who is on the local network; one of the quick ones, too.
+    #[cfg(feature = "mdns")]
+    pub(crate) near: Option<o_discovery::swarm::mdns::Handle>,
 }
 
 impl SourceList {
@@ -61,11 +64,7 @@ pub(crate) fn build(
     shared: Arc<calls::Shared>,
     tasks: Tasks,
 ) -> Result<Built, StartError> {
-    let local = keypair.libp2p().public();
-    let peer = local.to_peer_id();
-    // Not `new_with_signed_peer_record`: JavaScript peers cannot read that envelope.
-    let identify =
-        identify::Config::new("/o/1".into(), local).with_agent_version(config.agent.clone());
+    let peer = keypair.libp2p().public().to_peer_id();
     #[cfg_attr(
         not(any(feature = "gossip", feature = "mdns")),
         expect(unused_mut, reason = "features")
@@ -78,13 +77,18 @@ pub(crate) fn build(
     #[cfg(feature = "gossip")]
     let (gossip_behaviour, gossip, errands) = super::gossip::build(config, keypair, &mut sources)?;
     #[cfg(feature = "mdns")]
-    let (mdns_behaviour, mdns) = super::mdns::build(config, peer, &mut sources)?;
+    let (mdns_behaviour, mdns, near) = super::mdns::build(config, peer, &mut sources)?;
+    #[cfg(all(feature = "gossip", feature = "mdns"))]
+    let errands = errands.map(|errands| super::Errands {
+        mdns: near.clone(),
+        ..errands
+    });
     let ping = ping::Config::new().with_interval(config.node.ping_interval);
     let pause = config.node.identify_delay;
     let behaviour = Behaviour {
         limits: limits::Behaviour::new(config.limits.clone()),
         calls: calls::Behaviour::new(shared),
-        identify: Later::new(identify::Behaviour::new(identify), pause),
+        identify: Later::new(identify(config, keypair), pause),
         ping: Later::new(ping::Behaviour::new(ping), pause),
         #[cfg(feature = "kad")]
         dht: dht_behaviour.into(),
@@ -96,28 +100,34 @@ pub(crate) fn build(
     let swarm_config =
         Config::with_executor(tasks).with_idle_connection_timeout(config.node.idle_timeout);
     let swarm = Swarm::new(transport, behaviour, peer, swarm_config);
-    let sources_driven = Sources {
-        #[cfg(feature = "kad")]
-        dht,
-        #[cfg(feature = "gossip")]
-        gossip,
-        #[cfg(feature = "mdns")]
-        mdns,
-    };
-    let parts = Parts {
-        swarm,
-        sources: sources_driven,
-        plaintext,
-    };
     Ok(Built {
-        parts,
+        parts: Parts {
+            swarm,
+            sources: Sources {
+                #[cfg(feature = "kad")]
+                dht,
+                #[cfg(feature = "gossip")]
+                gossip,
+                #[cfg(feature = "mdns")]
+                mdns,
+            },
+            plaintext,
+        },
         sources: SourceList {
             quick: sources,
             table,
+            #[cfg(feature = "mdns")]
+            near,
         },
         #[cfg(feature = "gossip")]
         gossip: errands,
     })
+}
+
+fn identify(config: &NodeConfig, keypair: &Keypair) -> identify::Behaviour {
+    // Not `new_with_signed_peer_record`: JavaScript peers cannot read that envelope.
+    let identify = identify::Config::new("/o/1".into(), keypair.libp2p().public());
+    identify::Behaviour::new(identify.with_agent_version(config.agent.clone()))
 }
 
 impl Parts {

@@ -22,6 +22,9 @@ pub(super) struct Gossip {
 pub(crate) struct Errands {
     pub(crate) handle: Handle,
     pub(crate) wants: mpsc::Receiver<Want>,
+    /// Who else is on the local network, where that is asked.
+    #[cfg(feature = "mdns")]
+    pub(crate) mdns: Option<o_discovery::swarm::mdns::Handle>,
 }
 
 /// Behaviour, state and handle.
@@ -48,7 +51,12 @@ pub(super) fn build(
         Moment::now(),
     );
     sources.push(Arc::new(handle.clone()));
-    let errands = Errands { handle, wants };
+    let errands = Errands {
+        handle,
+        wants,
+        #[cfg(feature = "mdns")]
+        mdns: None,
+    };
     let gossip = Gossip { state, commands };
     Ok((Some(behaviour), Some(gossip), Some(errands)))
 }

@@ -4,26 +4,29 @@ use std::{sync::Arc, time::Instant};
 
 use libp2p::PeerId;
 use o_core::{Discovery, StartError};
-use o_discovery::swarm::mdns::{self, State};
+use o_discovery::swarm::mdns::{self, Handle, State};
 
 use super::Parts;
 use crate::config::NodeConfig;
 
-/// Behaviour and state, if configuration turns it on.
+/// Behaviour, state and handle.
+pub(super) type Made = (Option<mdns::Behaviour>, Option<State>, Option<Handle>);
+
+/// All three, if configuration turns it on.
 pub(super) fn build(
     config: &NodeConfig,
     peer: PeerId,
     sources: &mut Vec<Arc<dyn Discovery>>,
-) -> Result<(Option<mdns::Behaviour>, Option<State>), StartError> {
+) -> Result<Made, StartError> {
     if !config.mdns.enabled {
-        return Ok((None, None));
+        return Ok((None, None, None));
     }
     let behaviour = mdns::behaviour(peer, &config.mdns).map_err(|error| StartError::Transport {
         source: error.into(),
     })?;
     let (state, handle) = mdns::channel(config.mdns.clone(), Instant::now());
-    sources.push(Arc::new(handle));
-    Ok((behaviour, Some(state)))
+    sources.push(Arc::new(handle.clone()));
+    Ok((behaviour, Some(state), Some(handle)))
 }
 
 impl Parts {

@@ -57,6 +57,15 @@ pub(super) struct Churn {
     pub(super) replaced: usize,
 }
 
+impl Churn {
+    /// Messages of a node in a minute that are the experiment's own searches. Refreshes and announcements are
+    /// not in it: they come less often than it lasts.
+    pub(super) fn searched(&self, search: f64, nodes: usize, time: Duration) -> f64 {
+        let minutes = time.as_secs_f64() / 60.0;
+        self.tally.searches as f64 * search / nodes as f64 / minutes
+    }
+}
+
 /// Ten in a hundred nodes are replaced in a minute.
 pub(super) async fn run(
     nodes: Vec<Bare>,

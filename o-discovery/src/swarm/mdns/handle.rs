@@ -7,6 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use futures::{StreamExt, stream};
+use o_address::{PeerId, TransportAddr};
 use o_core::{
     Discovery, DiscoveryError, Provider, ProviderStream, Query, SignedRecord, SignedTombstone,
     Source,
@@ -29,6 +30,25 @@ pub struct Handle {
 impl Handle {
     pub(super) fn new(peers: watch::Receiver<Peers>, settled: Instant) -> Self {
         Self { peers, settled }
+    }
+
+    /// Who is known now, and where.
+    pub fn peers(&self) -> Vec<(PeerId, Vec<TransportAddr>)> {
+        let peers = self.peers.borrow();
+        let peers = peers.iter();
+        peers
+            .map(|(peer, addresses)| (*peer, addresses.to_vec()))
+            .collect()
+    }
+
+    /// Waits until somebody comes, goes or moves; for ever once the Swarm task has ended.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost: the next call ends at once if something has changed meanwhile.
+    pub async fn changed(&mut self) {
+        if self.peers.changed().await.is_err() {
+            std::future::pending().await
+        }
     }
 }
 
@@ -68,8 +88,8 @@ impl Discovery for Handle {
 struct Search {
     peers: watch::Receiver<Peers>,
     settled: Instant,
-    pin: Option<o_address::PeerId>,
-    seen: BTreeSet<o_address::PeerId>,
+    pin: Option<PeerId>,
+    seen: BTreeSet<PeerId>,
     next: VecDeque<Provider>,
     over: bool,
     /// Whether it was said that nobody is there.

@@ -21,6 +21,8 @@ use o_transport::{EnvelopeVerifier, build_watched_transport};
 use tokio::sync::watch;
 
 use super::Inner;
+#[cfg(feature = "mdns")]
+use crate::find::NearRegistries;
 use crate::{
     announce::Announcer,
     authority::Authority,
@@ -192,7 +194,7 @@ fn known(dispatcher: &Dispatcher) -> Option<Arc<dyn Discovery>> {
 }
 
 /// Where agents are looked for and announced: what the Swarm drives, what the user brought, the bootstrap
-/// peers, and the registries.
+/// peers, and the registries, near ones included where the node holds no records itself.
 pub(super) fn sources(
     inner: &Inner,
     driven: SourceList,
@@ -201,14 +203,23 @@ pub(super) fn sources(
     hierarchy: &Option<Arc<Hierarchy>>,
 ) -> Result<SourceList, StartError> {
     let config = &inner.config;
-    let SourceList { mut quick, table } = driven;
+    let mut sources = driven;
+    let quick = &mut sources.quick;
     quick.extend(inner.parts.discovery.iter().cloned());
     if !config.bootstrap.is_empty() {
         let bootstrap = BootstrapDiscovery::new(config.bootstrap.iter().cloned());
         quick.push(Arc::new(bootstrap.map_err(config_error)?));
     }
     quick.extend(registries(inner, pool, peers, hierarchy));
-    Ok(SourceList { quick, table })
+    #[cfg(feature = "mdns")]
+    if let (None, Some(near)) = (hierarchy, &sources.near) {
+        quick.push(Arc::new(NearRegistries {
+            hints: Arc::new(near.clone()),
+            caller: Arc::new(pinned(pool, peers)),
+            network: config.network.clone(),
+        }));
+    }
+    Ok(sources)
 }
 
 /// What searches in all sources and asks whoever was found.
