@@ -13,7 +13,10 @@ mod upstream;
 mod wire;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant, SystemTime},
 };
 
@@ -38,7 +41,7 @@ pub(crate) use self::{
     keep::keep,
     member::Member,
     replica::replicate,
-    serve::{is_reserved, specs},
+    serve::{is_direct, is_reserved, specs},
     upstream::tell_upstream,
 };
 use crate::{
@@ -63,6 +66,8 @@ pub(crate) struct Hierarchy {
     family: Mutex<Family>,
     /// What gives the node its name, once it has joined; that of a root from the start.
     chain: watch::Sender<Option<Chain>>,
+    /// How often that has changed.
+    generation: AtomicU64,
     trust: Arc<Trust>,
     peers: Arc<Peers>,
     pool: Pool<NodeDialer>,
@@ -102,7 +107,13 @@ pub(crate) struct HierarchyParts {
 pub(crate) fn gate(config: &HierarchyConfig) -> Result<FamilyGate, String> {
     let friends = config.friends.iter().copied().collect();
     let applicants = config.admit != Admit::Nobody;
-    Ok(FamilyGate::new(own_policy(config)?, friends, applicants))
+    let children = config.max_children;
+    Ok(FamilyGate::new(
+        own_policy(config)?,
+        friends,
+        applicants,
+        children,
+    ))
 }
 
 /// What the node forbids itself: a child lets in its family only, unless it is told otherwise.
@@ -137,6 +148,7 @@ impl Hierarchy {
             family: Mutex::new(Family::new(parts.name.clone(), local, max_children)),
             name: parts.name,
             chain,
+            generation: AtomicU64::new(0),
             replica: Replica::like(&registry),
             registry,
             trust: parts.trust,
@@ -225,7 +237,8 @@ impl Hierarchy {
         target: &Address,
         method: &str,
     ) -> Result<(), CallError> {
-        if self.gate.may_call(peer) || (target.is_node() && serve::is_for_applicants(method)) {
+        let is_here = target.is_node() && target.pin().is_none_or(|pin| pin == self.local);
+        if self.gate.may_call(peer) || (is_here && serve::is_for_applicants(method)) {
             return Ok(());
         }
         Err(CallError::Refused {
@@ -286,17 +299,20 @@ impl Hierarchy {
         let leader = chain.root();
         let family = self.gate.family();
         family.set_leader((leader != self.local).then_some(leader));
-        self.chain.send_if_modified(|held| {
+        let changed = self.chain.send_if_modified(|held| {
             let changed = held.as_ref() != Some(&chain);
             *held = Some(chain);
             changed
         });
+        if changed {
+            self.generation.fetch_add(1, Ordering::Release);
+        }
     }
 
-    /// The key that is trusted as the root of this node's name.
+    /// The key that is trusted as the root of this node's name: the last of those that succeeded each other.
     fn root_of_trust(&self) -> Option<RootOfTrust> {
         match &*self.chain.borrow() {
-            Some(chain) => Some(RootOfTrust::new(self.name.root(), chain.trusted())),
+            Some(chain) => Some(RootOfTrust::new(self.name.root(), chain.root())),
             None => self.trust.root_for(&self.name),
         }
     }
@@ -362,7 +378,8 @@ fn certified(
 ) -> Check {
     Arc::new(move |signed, teller| {
         let record = signed.record();
-        let trusted = chain.borrow().as_ref().map(Chain::trusted);
+        // The last key: whoever has one that was succeeded may have stolen it.
+        let trusted = chain.borrow().as_ref().map(Chain::root);
         let Some(key) = trusted.filter(|_| record.peer != local) else {
             return Ok(());
         };

@@ -385,6 +385,8 @@ impl Dispatcher {
     fn pass_on(&self, call: ServedCall, error: &CallError) {
         let context = &call.incoming().context;
         let hierarchy = self.builtin.hierarchy.get();
+        let may = !crate::hierarchy::is_direct(&call.incoming().method);
+        let hierarchy = hierarchy.filter(|_| may);
         let hop = hierarchy.and_then(|h| h.hop(&context.target, context.peer.as_ref()));
         let Some(hop) = hop else {
             return call.refuse(error);

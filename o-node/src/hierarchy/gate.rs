@@ -34,9 +34,15 @@ struct Rules {
 }
 
 impl FamilyGate {
-    pub(crate) fn new(policy: Policy, friends: HashSet<PeerId>, applicants: bool) -> Self {
+    pub(crate) fn new(
+        policy: Policy,
+        friends: HashSet<PeerId>,
+        applicants: bool,
+        max_children: usize,
+    ) -> Self {
         let mut rule = HierarchyRule::default();
         rule.open_root = false;
+        rule.max_children = max_children;
         Self {
             open: Arc::new(is_open(&policy).into()),
             family: HierarchyGater::new(rule),
@@ -132,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_stranger_may_ask_to_join_and_nothing_else() {
-        let gate = FamilyGate::new(family_only(), [peer(3)].into(), true);
+        let gate = FamilyGate::new(family_only(), [peer(3)].into(), true, 9);
         gate.family().set_parent(Some(peer(1)));
         gate.family().add_child(peer(2)).unwrap();
         let may = |byte| {
@@ -145,7 +151,7 @@ mod tests {
             [1, 2, 3, 4].map(may),
             [(true, true), (true, true), (true, true), (true, false)]
         );
-        let closed = FamilyGate::new(family_only(), HashSet::new(), false);
+        let closed = FamilyGate::new(family_only(), HashSet::new(), false, 9);
         assert_eq!(inbound(&closed, peer(4)), Err(DenyReason::NotRelated));
     }
 
@@ -153,7 +159,7 @@ mod tests {
     fn who_is_denied_is_not_even_let_in_as_family() {
         let mut policy = Policy::default();
         policy.denied.insert(peer(2));
-        let gate = FamilyGate::new(policy, HashSet::new(), true);
+        let gate = FamilyGate::new(policy, HashSet::new(), true, 9);
         gate.family().add_child(peer(2)).unwrap();
         assert_eq!(inbound(&gate, peer(2)), Err(DenyReason::Blocked));
         assert!(!gate.may_call(&peer(2)) && gate.may_call(&peer(3)));
@@ -168,7 +174,7 @@ mod tests {
 
     #[test]
     fn what_the_parent_allows_holds_from_then_on() {
-        let gate = FamilyGate::new(Policy::default(), HashSet::new(), false);
+        let gate = FamilyGate::new(Policy::default(), HashSet::new(), false, 9);
         assert!(gate.may_call(&peer(4)));
         gate.set_policy(family_only());
         assert!(!gate.may_call(&peer(4)) && inbound(&gate, peer(4)).is_err());

@@ -6,6 +6,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use futures::{
+    FutureExt as _,
+    future::{BoxFuture, OptionFuture},
+};
 use o_address::{PeerId, TransportAddr};
 use o_core::{CallError, Chain, DialError, Direction, Event};
 use o_pool::{AcquireError, Pool};
@@ -161,7 +165,7 @@ impl Member {
         let heartbeat = Duration::from_millis(joined.heartbeat_ms).clamp(shortest, longest);
         let patience = Duration::from_millis(joined.patience_ms).clamp(heartbeat * 2, longest * 10);
         let chain = self.check(&joined, &link, candidate)?;
-        let above = bounded(joined.above);
+        let above = certified(joined.above, &chain);
         hierarchy.adopt(chain);
         self.attached(&link, above);
         Ok(Attachment {
@@ -210,17 +214,11 @@ impl Member {
         let hierarchy = &self.hierarchy;
         let root = RootOfTrust::new(joined.root.clone(), joined.root_key);
         let chain = self.verify(&joined.chain, &root)?;
-        let given = chain.subtree().map(ToString::to_string).unwrap_or_default();
-        let giver = chain
-            .delegations()
-            .last()
-            .map(|last| last.delegation().issuer);
         let root_is_ours = joined.root.name() == hierarchy.name.root().name();
-        let ours = chain.holder() == hierarchy.local && given == hierarchy.name.name();
-        if !ours || !root_is_ours || giver != Some(link.peer) {
+        if !root_is_ours || !self.is_ours(&chain, link.peer) {
             return Err(JoinError::NotOurs {
                 holder: chain.holder().to_string(),
-                subtree: given,
+                subtree: chain.subtree().map(ToString::to_string).unwrap_or_default(),
             });
         }
         let was_root = |key: &PeerId| keys(&chain).contains(key);
@@ -295,6 +293,8 @@ impl Member {
         let mut heard = Instant::now();
         let mut next = Instant::now() + attachment.heartbeat;
         self.keep_above(above);
+        // Under way beside the heartbeats: a parent that is silent must not cost the one that is there.
+        let mut returning: Option<BoxFuture<'_, Result<Attachment, JoinError>>> = None;
         loop {
             let session = attachment.link.session.clone();
             tokio::select! {
@@ -302,6 +302,18 @@ impl Member {
                 _ = session.closed() => {
                     // Another connection may be up; a parent that is there takes this node back.
                     return self.detached(&attachment, "the connection is gone");
+                }
+                home = OptionFuture::from(returning.as_mut()), if returning.is_some() => {
+                    returning = None;
+                    back = Instant::now() + self.hierarchy.config.return_interval;
+                    if let Some(Ok(home)) = home {
+                        self.leave(&attachment).await;
+                        attachment = home;
+                        heard = Instant::now();
+                        next = heard + attachment.heartbeat;
+                        self.keep_above(above);
+                    }
+                    continue;
                 }
                 () = sleep_until(next) => {}
             }
@@ -317,17 +329,9 @@ impl Member {
                 return self.detached(&attachment, "it does not answer");
             }
             next = (next + attachment.heartbeat).max(Instant::now());
-            if !attachment.home && Instant::now() >= back {
-                if let Ok(home) = self
-                    .join(&self.home(), self.hierarchy.config.join_timeout)
-                    .await
-                {
-                    self.leave(&attachment).await;
-                    attachment = home;
-                    heard = Instant::now();
-                    self.keep_above(above);
-                }
-                back = Instant::now() + self.hierarchy.config.return_interval;
+            if !attachment.home && returning.is_none() && Instant::now() >= back {
+                let limit = self.hierarchy.config.join_timeout;
+                returning = Some(async move { self.join(&self.home(), limit).await }.boxed());
             }
         }
     }
@@ -357,16 +361,12 @@ impl Member {
         }
         attachment.told = now;
         if let Some(chain) = answer.chain {
-            let root = hierarchy.root_of_trust();
-            if let Some(root) = root {
-                let chain = self.verify(&chain, &root)?;
-                if chain.holder() == hierarchy.local {
-                    hierarchy.adopt(chain);
-                }
-            }
+            self.renew(&chain, attachment.link.peer);
         }
         if let Some(changed) = answer.above {
-            let (peer, changed) = (attachment.link.peer, bounded(changed));
+            let held = hierarchy.held();
+            let changed = held.map_or_else(Vec::new, |held| certified(changed, &held));
+            let peer = attachment.link.peer;
             hierarchy.lock().set_parent(Some(Parent {
                 peer,
                 above: changed,
@@ -375,6 +375,34 @@ impl Member {
             self.keep_above(above);
         }
         Ok(true)
+    }
+
+    /// Takes over what the parent gives anew, if it gives the same name.
+    fn renew(&self, chain: &[Blob], parent: PeerId) {
+        let hierarchy = &self.hierarchy;
+        let Some(held) = hierarchy.held() else {
+            return;
+        };
+        // From the first key on, or those who trust that one would no longer believe this node's records.
+        let root = RootOfTrust::new(hierarchy.name.root(), held.trusted());
+        match self.verify(chain, &root) {
+            Err(error) => tracing::debug!(%parent, %error, "what the parent renewed does not hold"),
+            Ok(chain) if !keys(&chain).contains(&held.root()) => {
+                tracing::debug!(%parent, "the parent has not heard yet of the key of the root");
+            }
+            Ok(chain) if self.is_ours(&chain, parent) => hierarchy.adopt(chain),
+            Ok(_) => tracing::warn!(%parent, "the parent renewed another name than this node's"),
+        }
+    }
+
+    /// Whether a chain gives this node its name, and `parent` has signed that.
+    fn is_ours(&self, chain: &Chain, parent: PeerId) -> bool {
+        let giver = chain.delegations().last();
+        let giver = giver.map(|last| last.delegation().issuer);
+        let given = chain.subtree().map(|given| given.name());
+        chain.holder() == self.hierarchy.local
+            && given == Some(self.hierarchy.name.name())
+            && giver == Some(parent)
     }
 
     /// Remembers the way up from the chosen parent, and that from another one behind it.
@@ -406,6 +434,7 @@ impl Member {
     fn detached(&self, attachment: &Attachment, reason: &'static str) {
         let peer = attachment.link.peer;
         self.pool.unprotect(&peer);
+        self.hierarchy.gate.family().set_parent(None);
         let before = self.hierarchy.lock().set_parent(None);
         let Some(before) = before else { return };
         let name = before
@@ -428,5 +457,65 @@ impl Member {
             tracing::debug!(%error, "the parent was not told that this node left");
         }
         self.pool.unprotect(&attachment.link.peer);
+    }
+}
+
+/// Those of the way up that the own chain names, at most as many as there can be: a parent must not say who else is
+/// there under which name.
+fn certified(above: Vec<Ancestor>, chain: &Chain) -> Vec<Ancestor> {
+    let mut above = bounded(above);
+    above.retain(|ancestor| {
+        let mut given = chain.delegations().iter().map(|given| given.delegation());
+        match given.find(|given| given.subtree.name() == ancestor.name.name()) {
+            Some(given) => given.subject == ancestor.peer,
+            None => ancestor.peer == chain.root(),
+        }
+    });
+    above
+}
+
+#[cfg(test)]
+mod tests {
+    use o_core::{Delegation, NetworkId, Policy, RecordTimes};
+    use o_protocol::sign_delegation;
+    use o_transport::Keypair;
+
+    use super::*;
+
+    #[test]
+    fn a_parent_cannot_say_who_else_is_above() {
+        let [root, parent, own, evil] = [(); 4].map(|()| Keypair::generate());
+        let given = |by: &Keypair, to: &Keypair, name: &str| {
+            let delegation = Delegation {
+                issuer: by.peer_id(),
+                subject: to.peer_id(),
+                subtree: name.parse().unwrap(),
+                policy: Policy::default(),
+                sequence: 1,
+                times: RecordTimes::starting(SystemTime::now(), Duration::from_secs(60)),
+                network: NetworkId::default(),
+            };
+            sign_delegation(&delegation, by).unwrap()
+        };
+        let links = vec![
+            given(&root, &parent, "o://a/b"),
+            given(&parent, &own, "o://a/b/c"),
+        ];
+        let chain = Chain::new_verified(root.peer_id(), Vec::new(), links);
+        let at = |name: &str, key: &Keypair| Ancestor {
+            name: name.parse().unwrap(),
+            peer: key.peer_id(),
+            addresses: Vec::new(),
+        };
+        let good = vec![at("o://a/b", &parent), at("o://a", &root)];
+        assert_eq!(certified(good.clone(), &chain), good);
+        let bad = vec![
+            at("o://a/b", &evil),
+            at("o://a/b", &root),
+            at("o://a", &evil),
+            at("o://a/hr", &evil),
+            at("o://bank", &evil),
+        ];
+        assert_eq!(certified(bad, &chain), []);
     }
 }

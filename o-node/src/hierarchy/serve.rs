@@ -1,12 +1,15 @@
 //! What a parent answers: join, beat, leave; and everybody: place and tree.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
 
 use futures::{StreamExt as _, stream};
 use o_address::{Address, PeerId};
 use o_core::{
     CallContext, CallError, Chain, Delegation, Encoding, Event, IncomingCall, MethodSpec,
-    OutgoingCall, Policy, Record, RecordTimes, Reply, Shape, SignedDelegation,
+    OutgoingCall, Policy, Query, Record, RecordTimes, Reply, Shape, SignedDelegation,
 };
 use o_protocol::{
     Blob, decode_body, encode_body, params_schema, result_schema, sign_delegation, verify_chain,
@@ -14,6 +17,7 @@ use o_protocol::{
 
 use super::{
     Hierarchy, ask,
+    state::{Family, Lent},
     wire::{Beat, Beaten, JoinRequest, Joined, Place, TreeNode, TreeRequest, digest},
 };
 use crate::{config::Admit, link::Link};
@@ -43,6 +47,11 @@ const LISTING_AT_ONCE: usize = 16;
 /// Whether somebody who is not of the family yet may call this method of the node.
 pub(super) fn is_for_applicants(method: &str) -> bool {
     matches!(method, JOIN | PLACE | "ping")
+}
+
+/// Whether a method is about the caller itself, so that it must not be passed on.
+pub(crate) fn is_direct(method: &str) -> bool {
+    matches!(method, JOIN | BEAT | LEAVE)
 }
 
 /// The contract of each method.
@@ -88,6 +97,14 @@ impl Hierarchy {
         let params = |error: o_protocol::DecodeError| CallError::InvalidParams {
             message: error.to_string(),
         };
+        // They are about the peer at the other end: passed on by another, they would be about that one.
+        if is_direct(&call.method) && call.context.terms.origin.is_some() {
+            return Err(CallError::Refused {
+                peer: Some(self.local),
+                reason: format!("{} is not taken from whoever passes it on", call.method),
+                certain: true,
+            });
+        }
         match &*call.method {
             JOIN => {
                 let (peer, request) = (peer(&call.context)?, decode_body(&call.body));
@@ -104,16 +121,16 @@ impl Hierarchy {
             PLACE => one(encoding, &self.place()),
             TREE => {
                 let request = decode_body(&call.body).map_err(params)?;
-                let left = call.context.terms.remaining(Instant::now());
-                let nodes = self
-                    .tree(request, left.unwrap_or(LISTING).min(LISTING))
-                    .await;
                 if !call.shape.streams_out() {
                     return Err(CallError::WrongShape {
                         method: Shape::Server,
                         call: call.shape,
                     });
                 }
+                let left = call.context.terms.remaining(Instant::now());
+                let nodes = self
+                    .tree(request, left.unwrap_or(LISTING).min(LISTING))
+                    .await;
                 let items = nodes.into_iter().map(move |node| body(encoding, &node));
                 Ok(Reply::Stream(stream::iter(items).boxed()))
             }
@@ -125,10 +142,10 @@ impl Hierarchy {
 
     /// Makes a peer a child, if it may be one, answers over its connection, and its name is free.
     async fn join(&self, peer: PeerId, request: JoinRequest) -> Result<Joined, CallError> {
-        let chain = self.own_chain()?;
+        let (chain, generation) = self.own_chain()?;
         let subtree = request.name.without_pin();
-        let proven = self.is_proven(&peer, &subtree, &request.chain);
-        self.may_join(&peer, &subtree, &chain, proven)?;
+        let proven = self.proven(&peer, &subtree, &request.chain);
+        self.may_join(&self.lock(), &peer, &subtree, &chain, proven.as_ref())?;
         let link = self
             .peers
             .get(&peer)
@@ -138,22 +155,28 @@ impl Hierarchy {
             })?;
         ping(&link).await?;
 
-        let delegation = self.delegate(peer, subtree.clone(), &chain)?;
-        let times = delegation.delegation().times;
+        let lent = proven
+            .as_ref()
+            .and_then(|proven| self.lent(&peer, proven, &chain));
+        let delegation = self.delegate(peer, subtree.clone(), &chain, lent.as_ref())?;
         let mut addresses = request.addresses;
         addresses.truncate(Record::MAX_ADDRESSES);
         let (is_new, above) = {
             let mut family = self.lock();
             // Looked at again: others may have joined while this one was pinged.
-            if !family.has_room(&peer) {
-                return Err(self.full());
+            self.may_join(&family, &peer, &subtree, &chain, proven.as_ref())?;
+            if let Some(proven) = &proven {
+                family.hold_proven(proven);
             }
-            family.hold(&subtree, peer, times);
+            family.hold(&subtree, peer, delegation.delegation().times);
             let is_new = family.add_child(peer, subtree.clone(), addresses, Instant::now());
+            if let Some(child) = family.child_mut(&peer) {
+                (child.generation, child.lent) = (generation, lent);
+            }
+            // It can hold as many.
+            let _ = self.gate.family().add_child(peer);
             (is_new, family.above(&self.addresses.borrow()))
         };
-        // Its own limit is above ours.
-        let _ = self.gate.family().add_child(peer);
         if is_new {
             // Or it would be closed between two heartbeats. Where the pool protects nobody more, they
             // go over a new connection each time.
@@ -173,15 +196,34 @@ impl Hierarchy {
         })
     }
 
+    /// How what this node gives is bounded, where somebody below it has given the name, or this node itself to
+    /// whom its operator no longer names: by what that one allowed, and for as long.
+    fn lent(&self, peer: &PeerId, proven: &Chain, own: &Chain) -> Option<Lent> {
+        let last = proven.delegations().last()?.delegation();
+        let above = own.delegations().iter();
+        let above = above.map(|given| given.delegation().subject);
+        let is_above = above.chain([own.root()]).any(|key| key == last.issuer);
+        let dropped = self.config.admit == Admit::Listed && last.issuer == self.local;
+        if self.config.listed.contains(peer) || (is_above && !dropped) {
+            return None;
+        }
+        Some(Lent {
+            policy: proven.policy(),
+            until: last.times,
+        })
+    }
+
     /// # Errors
     /// Why this peer cannot be a child under this name.
     fn may_join(
         &self,
+        family: &Family,
         peer: &PeerId,
         subtree: &Address,
         chain: &Chain,
-        proven: bool,
+        proven: Option<&Chain>,
     ) -> Result<(), CallError> {
+        let proven = proven.is_some();
         let refused = |reason: String| CallError::Refused {
             peer: Some(self.local),
             reason,
@@ -197,7 +239,6 @@ impl Hierarchy {
             });
         }
         let listed = self.config.listed.contains(peer);
-        let family = self.lock();
         if *peer == self.local || family.is_above(peer) {
             return Err(refused(format!("{} stands above {own}", peer.short())));
         }
@@ -219,6 +260,7 @@ impl Hierarchy {
             return Err(self.full());
         }
         let held = family.held_by_another(subtree, peer, self.now());
+        let held = held.or_else(|| self.announced_by_another(subtree, peer));
         match held.filter(|_| !proven && !listed) {
             Some(holder) => Err(refused(format!(
                 "{subtree} belongs to {holder}; if {peer} may have it, too, start {own} with --admit {peer}"
@@ -233,33 +275,32 @@ impl Hierarchy {
         }
     }
 
-    /// Whether the tree has given the name to the peer before.
-    fn is_proven(&self, peer: &PeerId, subtree: &Address, chain: &[Blob]) -> bool {
-        let Some(root) = self.root_of_trust().filter(|_| !chain.is_empty()) else {
-            return false;
-        };
-        let envelopes: Vec<_> = chain.iter().map(|blob| blob.0.clone()).collect();
-        let verified = verify_chain(
-            &envelopes,
-            &root,
-            &*self.verifier,
-            self.now(),
-            &self.network,
-        );
-        let Ok(chain) = verified else {
-            return false;
-        };
-        let given = chain.subtree();
-        chain.holder() == *peer
-            && given.is_some_and(|given| {
-                given.name() == subtree.name() || given.is_ancestor_of(subtree)
-            })
+    /// Who announces an agent of this name, as far as it is known here: this node itself, or somebody of before
+    /// it was started anew.
+    fn announced_by_another(&self, name: &Address, peer: &PeerId) -> Option<PeerId> {
+        let found = self.registry.find(&Query::Name(name.clone()));
+        found.iter().map(|p| p.peer).find(|found| found != peer)
     }
 
-    fn own_chain(&self) -> Result<Chain, CallError> {
-        self.chain.borrow().clone().ok_or_else(|| CallError::Busy {
+    /// The chain with which the tree has given the name to the peer before, if it has.
+    fn proven(&self, peer: &PeerId, subtree: &Address, chain: &[Blob]) -> Option<Chain> {
+        let root = self.root_of_trust().filter(|_| !chain.is_empty())?;
+        let envelopes: Vec<_> = chain.iter().map(|blob| blob.0.clone()).collect();
+        let (verifier, now) = (&*self.verifier, self.now());
+        let chain = verify_chain(&envelopes, &root, verifier, now, &self.network).ok()?;
+        let given = chain.subtree()?;
+        let is_given = given.name() == subtree.name() || given.is_ancestor_of(subtree);
+        (is_given && chain.holder() == *peer).then_some(chain)
+    }
+
+    /// What gives this node its name, and which one it is of those that it has had.
+    fn own_chain(&self) -> Result<(Chain, u64), CallError> {
+        // In this order: a newer chain is at worst given once more.
+        let generation = self.generation.load(Ordering::Acquire);
+        let chain = self.chain.borrow().clone().ok_or_else(|| CallError::Busy {
             reason: format!("{} has not joined its own parent yet", self.name),
-        })
+        });
+        Ok((chain?, generation))
     }
 
     fn delegate(
@@ -267,11 +308,16 @@ impl Hierarchy {
         subject: PeerId,
         subtree: Address,
         chain: &Chain,
+        lent: Option<&Lent>,
     ) -> Result<SignedDelegation, CallError> {
         let stated = self.config.policy.policy().unwrap_or_default();
         let mut policy: Policy = chain.policy().narrowed(&stated);
         policy.depth = policy.depth.saturating_sub(1);
-        let now = self.now();
+        let (now, mut lifetime) = (self.now(), self.config.delegation_lifetime);
+        if let Some(lent) = lent {
+            policy = policy.narrowed(&lent.policy);
+            lifetime = lifetime.min(lent.left(now));
+        }
         let since = now.duration_since(std::time::SystemTime::UNIX_EPOCH);
         let delegation = Delegation {
             issuer: self.local,
@@ -279,7 +325,7 @@ impl Hierarchy {
             subtree,
             policy,
             sequence: since.map_or(0, millis),
-            times: RecordTimes::starting(now, self.config.delegation_lifetime),
+            times: RecordTimes::starting(now, lifetime),
             network: self.network.clone(),
         };
         sign_delegation(&delegation, &*self.signer).map_err(|error| CallError::Internal {
@@ -298,7 +344,7 @@ impl Hierarchy {
             addresses.truncate(Record::MAX_ADDRESSES);
             child.addresses = addresses;
         }
-        let name = child.name.clone();
+        let (name, lent, given) = (child.name.clone(), child.lent.clone(), child.generation);
         self.registry.touch(&peer);
         let above = family.above(&self.addresses.borrow());
         drop(family);
@@ -307,11 +353,24 @@ impl Hierarchy {
             above: (digest(&above) != beat.above).then_some(above),
             chain: None,
         };
-        if beat.renew {
-            let chain = self.own_chain()?;
-            let delegation = self.delegate(peer, name.clone(), &chain)?;
+        // Also where what gave this node its name has changed: those below hear of it one after the other.
+        if beat.renew || given != self.generation.load(Ordering::Acquire) {
+            if lent
+                .as_ref()
+                .is_some_and(|lent| lent.left(self.now()).is_zero())
+            {
+                self.child_gone(&peer, "what it was lent has expired", false);
+                return Ok(Beaten::default());
+            }
+            let (chain, generation) = self.own_chain()?;
+            let delegation = self.delegate(peer, name.clone(), &chain, lent.as_ref())?;
             let times = delegation.delegation().times;
-            self.lock().hold(&name, peer, times);
+            let mut family = self.lock();
+            family.hold(&name, peer, times);
+            if let Some(child) = family.child_mut(&peer) {
+                child.generation = generation;
+            }
+            drop(family);
             answer.chain = Some(blobs(&chain.extended(delegation)));
         }
         Ok(answer)
@@ -319,10 +378,12 @@ impl Hierarchy {
 
     /// A child is no longer one.
     pub(super) fn child_gone(&self, peer: &PeerId, reason: &'static str, for_good: bool) {
-        let Some(child) = self.lock().remove_child(peer, for_good) else {
+        let mut family = self.lock();
+        let Some(child) = family.remove_child(peer, for_good) else {
             return;
         };
         self.gate.family().remove_child(peer);
+        drop(family);
         self.pool.unprotect(peer);
         self.registry.lost(peer);
         tracing::info!(child = %child.name, %peer, reason, "a child is gone");
@@ -365,7 +426,10 @@ impl Hierarchy {
             (child, below)
         });
         let mut parts = parts.buffered(LISTING_AT_ONCE);
-        while let Some((mut child, below)) = parts.next().await {
+        let until = tokio::time::Instant::now() + within;
+        // What is there by then is the answer.
+        while let Ok(Some((mut child, below))) = tokio::time::timeout_at(until, parts.next()).await
+        {
             child.silent = below.is_none();
             nodes.push(child);
             nodes.extend(below.unwrap_or_default());

@@ -6,7 +6,7 @@ use std::{
 };
 
 use o_address::{Address, PeerId, TransportAddr};
-use o_core::{Record, RecordTimes};
+use o_core::{Chain, Policy, Record, RecordTimes};
 
 use super::wire::{Ancestor, TreeNode};
 
@@ -19,6 +19,25 @@ pub(crate) struct Child {
     pub(crate) heard: Instant,
     /// Nodes below it.
     pub(crate) below: u64,
+    /// Which of this node's own chains it was given.
+    pub(crate) generation: u64,
+    /// What bounds its name.
+    pub(crate) lent: Option<Lent>,
+}
+
+/// What bounds a name that somebody else gave: his policy, and the time that he gave it for.
+#[derive(Clone, Debug)]
+pub(crate) struct Lent {
+    pub(crate) policy: Policy,
+    pub(crate) until: RecordTimes,
+}
+
+impl Lent {
+    /// How long it holds.
+    pub(crate) fn left(&self, now: SystemTime) -> Duration {
+        let lifetime = Duration::from_secs(self.until.lifetime.into());
+        lifetime.saturating_sub(self.until.age(now))
+    }
 }
 
 /// The node that this one is attached to.
@@ -86,15 +105,39 @@ impl Family {
         None
     }
 
-    /// Notes that a name was given away, for as long as the delegation holds.
+    /// Notes that a name was given away, for as long as the delegation holds. Where there are too many, the one
+    /// that would be free first is, unless it is a child's.
     pub(crate) fn hold(&mut self, name: &Address, peer: PeerId, times: RecordTimes) {
         let now = SystemTime::now();
-        if self.holders.len() >= self.limit.saturating_mul(4) {
+        let most = self.limit.saturating_mul(4);
+        if self.holders.len() >= most && !self.holders.contains_key(name.name()) {
             self.holders.retain(|_, held| !held.times.is_expired(now));
         }
-        if self.holders.len() < self.limit.saturating_mul(4) {
-            let held = Holder { peer, times };
-            self.holders.insert(name.name().to_owned(), held);
+        if self.holders.len() >= most && !self.holders.contains_key(name.name()) {
+            let lost = self.holders.iter();
+            let lost = lost.filter(|(_, held)| !self.children.contains_key(&held.peer));
+            let first = lost.min_by_key(|(_, held)| {
+                u64::from(held.times.lifetime).saturating_sub(held.times.age(now).as_secs())
+            });
+            let first = first.map(|(name, _)| name.clone());
+            first.map(|name| self.holders.remove(&name));
+        }
+        // Children hold one each, so that there is room.
+        let held = Holder { peer, times };
+        self.holders.insert(name.name().to_owned(), held);
+    }
+
+    /// Notes who holds the names between this node's and the one of a chain that was verified: they may be gone for
+    /// the moment, and nobody else gets what was theirs.
+    pub(crate) fn hold_proven(&mut self, chain: &Chain) {
+        let now = SystemTime::now();
+        for given in chain.delegations() {
+            let given = given.delegation();
+            let held = self.holders.get(given.subtree.name());
+            let is_free = held.is_none_or(|held| held.times.is_expired(now));
+            if is_free && self.name.is_ancestor_of(&given.subtree) {
+                self.hold(&given.subtree, given.subject, given.times);
+            }
         }
     }
 
@@ -108,12 +151,23 @@ impl Family {
     ) -> bool {
         let before = self.children.get(&peer);
         let joined = before.map_or(now, |child| child.joined);
+        // It has one name.
+        let former = before
+            .map(|child| child.name.name())
+            .filter(|n| *n != name.name());
+        if let Some(former) = former
+            && self.holders.get(former).is_some_and(|h| h.peer == peer)
+        {
+            self.holders.remove(former);
+        }
         let child = Child {
             name,
             addresses,
             joined,
             heard: now,
             below: 0,
+            generation: 0,
+            lent: None,
         };
         self.children.insert(peer, child).is_none()
     }
@@ -339,5 +393,36 @@ mod tests {
         family.add_child(peer(3), address("o://a/b/c"), Vec::new(), heard);
         family.remove_child(&peer(3), true);
         assert_eq!(family.held_by_another(&below, &peer(5), now), None);
+    }
+
+    #[test]
+    fn who_asks_for_many_names_takes_none_from_the_children_that_are_there() {
+        let mut family = family();
+        let now = SystemTime::now();
+        let times = RecordTimes::starting(now, Duration::from_secs(60));
+        let child = address("o://a/b/c");
+        family.hold(&child, peer(3), times);
+        for n in 0..100 {
+            family.hold(&address(&format!("o://a/b/n{n}")), peer(9), times);
+        }
+        // Two children may be there.
+        assert_eq!(family.holders.len(), 8);
+        assert_eq!(family.held_by_another(&child, &peer(9), now), Some(peer(3)));
+        // What is held is renewed, however full it is.
+        let later = RecordTimes::starting(now, Duration::from_secs(600));
+        family.hold(&child, peer(3), later);
+        assert_eq!(family.holders[child.name()].times, later);
+    }
+
+    #[test]
+    fn what_is_lent_ends_with_what_it_was_lent_from() {
+        let now = SystemTime::now();
+        let lent = Lent {
+            policy: Policy::default(),
+            until: RecordTimes::starting(now, Duration::from_secs(60)),
+        };
+        let in_between = lent.left(now + Duration::from_secs(20));
+        assert!((39..=40).contains(&in_between.as_secs()), "{in_between:?}");
+        assert_eq!(lent.left(now + Duration::from_secs(90)), Duration::ZERO);
     }
 }

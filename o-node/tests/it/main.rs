@@ -51,4 +51,5 @@ mod storm;
 mod support;
 mod tally;
 mod turns;
+mod usurping;
 mod worker;
