@@ -92,6 +92,11 @@ impl RecordTimes {
         self.age(now) > self.longest()
     }
 
+    /// Whether it was made later than clocks that are five minutes apart can explain.
+    pub fn is_from_the_future(&self, now: SystemTime) -> bool {
+        self.created > unix_seconds(now).saturating_add(CLOCK_SKEW.as_secs())
+    }
+
     /// Until when it holds for somebody who gets it now.
     pub fn holds_until(&self, now: SystemTime) -> SystemTime {
         let left = self.longest().saturating_sub(self.age(now));

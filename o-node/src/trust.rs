@@ -120,25 +120,7 @@ impl Trust {
         chain: &Chain,
         given: PeerId,
     ) -> Result<(), TrustError> {
-        let keys = keys(chain);
-        if !keys.contains(&given) {
-            return Err(TrustError::NotGiven {
-                name: root.name.clone(),
-                given,
-                presented: chain.root(),
-            });
-        }
-        let held = self.lock().get(root.name.name()).cloned();
-        match held {
-            Some(held) if held.former.contains(&given) && !keys.contains(&held.key) => {
-                Err(TrustError::Changed {
-                    name: root.name.clone(),
-                    remembered: held.key,
-                    presented: chain.root(),
-                })
-            }
-            _ => self.follow(&root.name, chain),
-        }
+        self.settle(&root.name, chain, Some(given))
     }
 
     /// Trusts the root of a chain if it is the one that is remembered, if that one has named it as its
@@ -147,32 +129,31 @@ impl Trust {
     /// # Errors
     /// Another key is remembered, or it cannot be remembered.
     pub fn first_use(&self, root: &RootOfTrust, chain: &Chain) -> Result<(), TrustError> {
-        let remembered = self.lock().get(root.name.name()).map(|root| root.key);
-        match remembered {
-            Some(remembered) if !keys(chain).contains(&remembered) => Err(TrustError::Changed {
-                name: root.name.clone(),
-                remembered,
-                presented: chain.root(),
-            }),
-            _ => self.follow(&root.name, chain),
-        }
+        self.settle(&root.name, chain, None)
     }
 
-    /// Trusts the last key of a chain, and remembers which ones it succeeded.
-    fn follow(&self, root: &Address, chain: &Chain) -> Result<(), TrustError> {
-        let key = chain.root();
-        let mut former = keys(chain);
-        let held = self.lock().get(root.root().name()).cloned();
-        if let Some(held) = held
-            && (held.key == key || former.contains(&held.key))
-        {
-            former.splice(0..0, held.former);
+    /// Decides by what is remembered and, where that is not enough, by what the file says by now: another process
+    /// may have learned, or forgotten, something. What cannot be written is not remembered.
+    fn settle(
+        &self,
+        name: &Address,
+        chain: &Chain,
+        given: Option<PeerId>,
+    ) -> Result<(), TrustError> {
+        let held = self.lock().get(name.name()).cloned();
+        if held.is_some() && decide(held.as_ref(), name, chain, given).ok() == held {
+            return Ok(());
         }
-        let mut seen = HashSet::from([key]);
-        former.retain(|key| seen.insert(*key));
-        let over = former.len().saturating_sub(Record::MAX_CHAIN);
-        former.drain(..over);
-        self.set(root, Root { key, former })
+        match self.change(name, |held| decide(held, name, chain, given)) {
+            // Whom the operator names again at each start need not be remembered.
+            Err(TrustError::File(error)) if given.is_some() => {
+                tracing::warn!(%error, "the key of {name} is trusted for this run only");
+                let trusted = decide(held.as_ref(), name, chain, given)?;
+                self.lock().insert(name.name().to_owned(), trusted);
+                Ok(())
+            }
+            changed => changed,
+        }
     }
 
     /// Trusts a key from now on.
@@ -180,23 +161,9 @@ impl Trust {
     /// # Errors
     /// There are too many, or it cannot be written.
     pub fn remember(&self, root: &Address, key: PeerId) -> Result<(), TrustError> {
-        self.set(root, Root::new(key))
-    }
-
-    fn set(&self, root: &Address, trusted: Root) -> Result<(), TrustError> {
-        let name = root.root().name().to_owned();
-        {
-            let mut roots = self.lock();
-            if roots.get(&name) == Some(&trusted) {
-                return Ok(());
-            }
-            if !roots.contains_key(&name) && roots.len() >= MAX_ROOTS {
-                return Err(TrustError::Full);
-            }
-            roots.insert(name.clone(), trusted.clone());
-        }
-        self.write(|roots| {
-            roots.insert(name, trusted);
+        self.change(&root.root(), |held| match held {
+            Some(held) if held.key == key => Ok(held.clone()),
+            _ => Ok(Root::new(key)),
         })
     }
 
@@ -206,27 +173,80 @@ impl Trust {
     /// It cannot be written.
     pub fn forget(&self, root: &Address) -> Result<bool, TrustError> {
         let name = root.root().name().to_owned();
-        let held = self.lock().remove(&name).is_some();
-        self.write(|roots| {
-            roots.remove(&name);
-        })?;
-        Ok(held)
+        if let Some(path) = &self.path {
+            let network = self.network.as_str();
+            file::update(path, |networks| {
+                networks.get_mut(network).map(|roots| roots.remove(&name));
+                Ok::<_, TrustError>(())
+            })??;
+        }
+        Ok(self.lock().remove(&name).is_some())
     }
 
-    /// Changes the file as it is now: another process may have written it meanwhile.
-    fn write(&self, change: impl FnOnce(&mut BTreeMap<String, Root>)) -> Result<(), TrustError> {
-        let Some(path) = &self.path else {
-            return Ok(());
+    /// Replaces what is remembered of a root: in the file first, as it is now and alone, where there is one.
+    fn change(
+        &self,
+        name: &Address,
+        change: impl FnOnce(Option<&Root>) -> Result<Root, TrustError>,
+    ) -> Result<(), TrustError> {
+        let change = |roots: &mut BTreeMap<String, Root>| {
+            let trusted = change(roots.get(name.name()))?;
+            if !roots.contains_key(name.name()) && roots.len() >= MAX_ROOTS {
+                return Err(TrustError::Full);
+            }
+            roots.insert(name.name().to_owned(), trusted.clone());
+            Ok(trusted)
         };
-        file::update(path, |networks| {
-            change(
-                networks
-                    .entry(self.network.as_str().to_owned())
-                    .or_default(),
-            );
-        })?;
+        let Some(path) = &self.path else {
+            return change(&mut self.lock()).map(drop);
+        };
+        let network = self.network.as_str().to_owned();
+        let trusted = file::update(path, |networks| {
+            change(networks.entry(network).or_default())
+        })??;
+        self.lock().insert(name.name().to_owned(), trusted);
         Ok(())
     }
+}
+
+/// What is to be remembered of a root whose chain was shown, by what is remembered and which key the operator gave:
+/// the last key, and those that it succeeded, from the one that is known on. Others may be made up.
+fn decide(
+    held: Option<&Root>,
+    name: &Address,
+    chain: &Chain,
+    given: Option<PeerId>,
+) -> Result<Root, TrustError> {
+    let (keys, key) = (keys(chain), chain.root());
+    if let Some(given) = given.filter(|given| !keys.contains(given)) {
+        return Err(TrustError::NotGiven {
+            name: name.clone(),
+            given,
+            presented: key,
+        });
+    }
+    let known = match held {
+        Some(held) if keys.contains(&held.key) => Some(held),
+        // Another root, that the operator named; a key that was succeeded stands for its successor only.
+        Some(held) if given.is_some_and(|given| !held.former.contains(&given)) => None,
+        Some(held) => {
+            return Err(TrustError::Changed {
+                name: name.clone(),
+                remembered: held.key,
+                presented: key,
+            });
+        }
+        None => None,
+    };
+    let from = known.map(|held| held.key).or(given);
+    let from = keys.iter().position(|key| Some(*key) == from).unwrap_or(0);
+    let former = known.into_iter().flat_map(|held| held.former.iter());
+    let former = former.chain(keys.iter().skip(from));
+    let mut seen = HashSet::from([key]);
+    let mut former: Vec<_> = former.copied().filter(|key| seen.insert(*key)).collect();
+    let over = former.len().saturating_sub(Record::MAX_CHAIN);
+    former.drain(..over);
+    Ok(Root { key, former })
 }
 
 /// The keys that a root had, the last one that it has now.
@@ -341,5 +361,63 @@ mod tests {
         assert_eq!(trust.root_for(&name()), Some(root(2)));
         trust.given(&root(1), &rotated(1, 5), peer(1)).unwrap();
         assert_eq!(trust.root_for(&name()), Some(root(5)));
+    }
+
+    #[test]
+    fn what_another_process_learned_or_forgot_counts() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("trust.json");
+        let open = || Trust::open(NetworkId::default(), Some(path.clone())).unwrap();
+        let (running, operator) = (open(), open());
+        operator.remember(&name(), peer(1)).unwrap();
+        let impostor = running.first_use(&root(2), &Chain::of_root(peer(2)));
+        assert!(
+            matches!(impostor, Err(TrustError::Changed { remembered, .. }) if remembered == peer(1)),
+            "{impostor:?}"
+        );
+        running
+            .first_use(&root(1), &Chain::of_root(peer(1)))
+            .unwrap();
+        assert!(operator.forget(&name()).unwrap());
+        running
+            .first_use(&root(2), &Chain::of_root(peer(2)))
+            .unwrap();
+        assert_eq!(open().root_for(&name()), Some(root(2)));
+    }
+
+    #[test]
+    fn keys_that_were_made_up_push_out_none_that_were_succeeded() {
+        let trust = Trust::open(NetworkId::default(), None).unwrap();
+        trust.first_use(&root(1), &rotated(1, 2)).unwrap();
+        for made_up in 10..40 {
+            trust
+                .first_use(&root(made_up), &rotated(made_up, 2))
+                .unwrap();
+        }
+        let stolen = trust.given(&root(1), &Chain::of_root(peer(1)), peer(1));
+        assert!(
+            matches!(stolen, Err(TrustError::Changed { .. })),
+            "{stolen:?}"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_trusted_only_where_it_was_given() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let trust = Trust::open(NetworkId::default(), None).unwrap();
+        // A directory that is a file.
+        let trust = Trust {
+            path: Some(file.join("trust.json")),
+            ..trust
+        };
+        let chain = Chain::of_root(peer(1));
+        for _ in 0..2 {
+            let first = trust.first_use(&root(1), &chain);
+            assert!(matches!(first, Err(TrustError::File(_))), "{first:?}");
+        }
+        trust.given(&root(1), &chain, peer(1)).unwrap();
+        assert_eq!(trust.root_for(&name()), Some(root(1)));
     }
 }

@@ -112,6 +112,9 @@ pub enum DelegationError {
     /// It no longer holds.
     #[error("it has expired")]
     Expired,
+    /// It was made more than five minutes from now: it would hold for longer than it says.
+    #[error("it was made in the future: the clock of this machine or of its issuer is wrong")]
+    Future,
     /// A name that nobody can be given.
     #[error("the name {name} is reserved or pinned")]
     Reserved {
@@ -207,6 +210,9 @@ pub fn verify_delegation(
     check_network(&delegation.network, network)?;
     if delegation.times.is_expired(now) {
         return Err(DelegationError::Expired);
+    }
+    if delegation.times.is_from_the_future(now) {
+        return Err(DelegationError::Future);
     }
     Ok(SignedDelegation::new_verified(delegation, envelope))
 }

@@ -107,11 +107,12 @@ pub(super) fn read(path: &Path) -> Result<Networks, TrustFileError> {
     serde_json::from_slice(&text).map_err(|source| TrustFileError::Malformed { path, source })
 }
 
-/// Changes a file, alone: whoever else changes it waits. It is replaced whole.
-pub(super) fn update(
+/// Changes a file, alone: whoever else changes it waits. It is replaced whole, or, where there is nothing to change
+/// after all, not at all.
+pub(super) fn update<T, E>(
     path: &Path,
-    change: impl FnOnce(&mut Networks),
-) -> Result<(), TrustFileError> {
+    change: impl FnOnce(&mut Networks) -> Result<T, E>,
+) -> Result<Result<T, E>, TrustFileError> {
     let written = (|| {
         let directory = path.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(directory)?;
@@ -121,7 +122,10 @@ pub(super) fn update(
             Ok(networks) => networks,
             Err(error) => return Ok(Err(error)),
         };
-        change(&mut networks);
+        let changed = match change(&mut networks) {
+            Ok(changed) => changed,
+            refused => return Ok(Ok(refused)),
+        };
         let text = serde_json::to_vec_pretty(&networks)?;
         let new = path.with_extension("new");
         let mut file = private().open(&new)?;
@@ -130,7 +134,7 @@ pub(super) fn update(
         file.write_all(b"\n")?;
         file.sync_all()?;
         fs::rename(&new, path)?;
-        Ok(Ok(()))
+        Ok(Ok(Ok(changed)))
     })();
     written.map_err(|source: io::Error| TrustFileError::Io {
         path: path.to_owned(),
