@@ -438,8 +438,11 @@ impl Registry {
                 reason: format!("{limit} of the registry is reached"),
             }),
             Err(error) => {
-                // Older than what is here, of a name that is not its peer's, withdrawn.
-                self.blame(&from, &error.to_string());
+                // Older than what is here, of a name that is not its peer's, withdrawn. Whoever passes on what
+                // another signed cannot know.
+                if record.record().peer == from {
+                    self.blame(&from, &error.to_string());
+                }
                 Err(CallError::InvalidParams {
                     message: error.to_string(),
                 })

@@ -11,7 +11,7 @@ use o_address::PeerId;
 pub(crate) const SILENCE: Duration = Duration::from_secs(60);
 /// How much may be said at once, in seconds' worth.
 const BURST: u32 = 20;
-/// How long a peer has to be quiet before it is named again.
+/// How long a peer is not named again.
 const NAMED_AGAIN: Duration = Duration::from_secs(3600);
 /// Peers that are remembered; beyond them the one that was heard the longest ago is forgotten.
 const MAX_PEERS: usize = 4096;
@@ -32,8 +32,8 @@ struct Heard {
     /// When the first of these was.
     bad_since: Instant,
     silent_until: Option<Instant>,
-    /// When it was silenced last.
-    silenced: Option<Instant>,
+    /// When it was named last.
+    named: Option<Instant>,
 }
 
 /// What comes of something bad that a peer said.
@@ -69,7 +69,7 @@ impl Throttle {
             bad: 0,
             bad_since: now,
             silent_until: None,
-            silenced: None,
+            named: None,
         })
     }
 
@@ -116,11 +116,12 @@ impl Throttle {
         }
         heard.bad = 0;
         heard.silent_until = Some(now + SILENCE);
-        let before = heard.silenced.replace(now);
         let lately = |at: Instant| now.saturating_duration_since(at) < NAMED_AGAIN;
-        Bad::Silenced {
-            name: !before.is_some_and(lately),
+        let name = !heard.named.is_some_and(lately);
+        if name {
+            heard.named = Some(now);
         }
+        Bad::Silenced { name }
     }
 }
 
@@ -152,10 +153,10 @@ mod tests {
         // What was long ago is forgotten.
         let minutes = (3..9).map(|minute| throttle.bad(&peer(3), now + minute * SILENCE * 2));
         assert!(minutes.into_iter().all(|bad| bad == Bad::Counted));
-        // Whoever goes on is silenced again, and not named again before it has been quiet.
+        // Whoever goes on is silenced again, and named again an hour after it was.
         let mut again = |at| (0..3).map(|_| throttle.bad(&peer(2), at)).last();
         let silenced = |name| Some(Bad::Silenced { name });
         assert_eq!(again(now + 2 * SILENCE), silenced(false));
-        assert_eq!(again(now + 2 * SILENCE + NAMED_AGAIN), silenced(true));
+        assert_eq!(again(now + NAMED_AGAIN), silenced(true));
     }
 }

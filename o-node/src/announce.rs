@@ -120,6 +120,10 @@ impl Announcer {
                 return due.wait().await;
             }
             sleep(pause).await;
+            // The machine may have slept.
+            if due.is_over(SystemTime::now()) {
+                return;
+            }
             pause = pause.saturating_mul(2).min(refresh).min(GLANCE);
         }
     }

@@ -236,6 +236,7 @@ impl Providers {
         let limit = self.limit.min(self.config.search_patience * 2);
         if tokio::time::timeout(limit, looking).await.is_err() {
             tracing::debug!(%capability, "a search for providers took too long");
+            failed = true;
         }
         // Where nobody could be asked, those that were known may still be there.
         if !(failed && found.is_empty()) {

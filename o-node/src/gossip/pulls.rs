@@ -13,6 +13,8 @@ const AT_ONCE: usize = 32;
 const EACH: usize = 4;
 /// Questions that wait. What does not fit is wanted again, by the next proof of life.
 const MAX_WAITING: usize = 256;
+/// Questions that wait for one neighbor.
+const EACH_WAITING: usize = 16;
 /// How soon the same is asked again.
 const PAUSE: Duration = Duration::from_secs(5);
 /// Questions that are remembered as asked lately.
@@ -42,6 +44,10 @@ impl Pulls {
     pub(super) fn want(&mut self, from: PeerId, of: Of, now: Instant) {
         self.shunned.retain(|_, until| now < *until);
         if self.shunned.contains_key(&from) || self.waiting.len() >= MAX_WAITING {
+            return;
+        }
+        let waiting = self.waiting.iter().filter(|(waiting, _)| *waiting == from);
+        if waiting.count() >= EACH_WAITING || self.waiting.contains(&(from, of)) {
             return;
         }
         // The first neighbors are each asked for everything.
@@ -143,13 +149,20 @@ mod tests {
     #[test]
     fn what_waits_is_bounded() {
         let (mut pulls, now) = (Pulls::default(), Instant::now());
-        for _ in 0..1000 {
-            pulls.want(peer(1), None, now);
+        for of in 0..100 {
+            pulls.want(peer(1), Some(peer(of)), now);
+        }
+        assert_eq!(pulls.waiting.len(), EACH_WAITING);
+        // The same is not asked twice.
+        pulls.want(peer(2), None, now);
+        pulls.want(peer(2), None, now);
+        assert_eq!(pulls.waiting.len(), EACH_WAITING + 1);
+        for from in 3..200 {
+            for of in 200..=255 {
+                pulls.want(peer(from), Some(peer(of)), now + PAUSE * u32::from(from));
+            }
         }
         assert_eq!(pulls.waiting.len(), MAX_WAITING);
-        for from in 0..100 {
-            pulls.want(peer(from), None, now);
-        }
         let mut busy = Pulls::default();
         for from in 0..100 {
             busy.want(peer(from), None, now);

@@ -157,7 +157,7 @@ impl Hierarchy {
 
         let lent = proven
             .as_ref()
-            .and_then(|proven| self.lent(&peer, proven, &chain));
+            .and_then(|proven| self.lent(&self.lock(), &peer, &subtree, proven, &chain));
         let delegation = self.delegate(peer, subtree.clone(), &chain, lent.as_ref())?;
         let mut addresses = request.addresses;
         addresses.truncate(Record::MAX_ADDRESSES);
@@ -168,10 +168,10 @@ impl Hierarchy {
             if let Some(proven) = &proven {
                 family.hold_proven(proven);
             }
-            family.hold(&subtree, peer, delegation.delegation().times);
+            family.hold(&subtree, peer, delegation.delegation().times, lent);
             let is_new = family.add_child(peer, subtree.clone(), addresses, Instant::now());
             if let Some(child) = family.child_mut(&peer) {
-                (child.generation, child.lent) = (generation, lent);
+                child.generation = generation;
             }
             // It can hold as many.
             let _ = self.gate.family().add_child(peer);
@@ -196,21 +196,33 @@ impl Hierarchy {
         })
     }
 
-    /// How what this node gives is bounded, where somebody below it has given the name, or this node itself to
-    /// whom its operator no longer names: by what that one allowed, and for as long.
-    fn lent(&self, peer: &PeerId, proven: &Chain, own: &Chain) -> Option<Lent> {
+    /// How what this node gives is bounded: by what another allowed who has given the name, unless he stands above
+    /// this node, and for as long as he gave it. The same holds for what this node gave itself, as far as it does
+    /// not know that it was its own.
+    fn lent(
+        &self,
+        family: &Family,
+        peer: &PeerId,
+        subtree: &Address,
+        proven: &Chain,
+        own: &Chain,
+    ) -> Option<Lent> {
         let last = proven.delegations().last()?.delegation();
-        let above = own.delegations().iter();
-        let above = above.map(|given| given.delegation().subject);
-        let is_above = above.chain([own.root()]).any(|key| key == last.issuer);
-        let dropped = self.config.admit == Admit::Listed && last.issuer == self.local;
-        if self.config.listed.contains(peer) || (is_above && !dropped) {
+        let mut above = own.delegations().iter();
+        let is_above = last.issuer == own.root()
+            || above.any(|given| given.delegation().subject == last.issuer);
+        if self.config.listed.contains(peer) || (is_above && last.issuer != self.local) {
             return None;
         }
-        Some(Lent {
-            policy: proven.policy(),
-            until: last.times,
-        })
+        let known = family.lent_to(subtree, peer);
+        known
+            .filter(|_| last.issuer == self.local)
+            .unwrap_or_else(|| {
+                Some(Lent {
+                    policy: proven.policy(),
+                    until: last.times,
+                })
+            })
     }
 
     /// # Errors
@@ -290,7 +302,10 @@ impl Hierarchy {
         let chain = verify_chain(&envelopes, &root, verifier, now, &self.network).ok()?;
         let given = chain.subtree()?;
         let is_given = given.name() == subtree.name() || given.is_ancestor_of(subtree);
-        (is_given && chain.holder() == *peer).then_some(chain)
+        // To the second: five minutes more would be five minutes in which it can be renewed.
+        let until = chain.delegations().last()?.delegation().times;
+        let holds = !Lent::left_of(until, now).is_zero();
+        (is_given && holds && chain.holder() == *peer).then_some(chain)
     }
 
     /// What gives this node its name, and which one it is of those that it has had.
@@ -344,7 +359,7 @@ impl Hierarchy {
             addresses.truncate(Record::MAX_ADDRESSES);
             child.addresses = addresses;
         }
-        let (name, lent, given) = (child.name.clone(), child.lent.clone(), child.generation);
+        let (name, given) = (child.name.clone(), child.generation);
         self.registry.touch(&peer);
         let above = family.above(&self.addresses.borrow());
         drop(family);
@@ -355,25 +370,39 @@ impl Hierarchy {
         };
         // Also where what gave this node its name has changed: those below hear of it one after the other.
         if beat.renew || given != self.generation.load(Ordering::Acquire) {
-            if lent
-                .as_ref()
-                .is_some_and(|lent| lent.left(self.now()).is_zero())
-            {
-                self.child_gone(&peer, "what it was lent has expired", false);
-                return Ok(Beaten::default());
-            }
-            let (chain, generation) = self.own_chain()?;
-            let delegation = self.delegate(peer, name.clone(), &chain, lent.as_ref())?;
-            let times = delegation.delegation().times;
-            let mut family = self.lock();
-            family.hold(&name, peer, times);
-            if let Some(child) = family.child_mut(&peer) {
-                child.generation = generation;
-            }
-            drop(family);
-            answer.chain = Some(blobs(&chain.extended(delegation)));
+            answer = self.renew(peer, name, answer)?;
         }
         Ok(answer)
+    }
+
+    /// Gives a child its name anew, unless it was lent and that is over.
+    fn renew(&self, peer: PeerId, name: Address, answer: Beaten) -> Result<Beaten, CallError> {
+        let (chain, generation) = self.own_chain()?;
+        let mut family = self.lock();
+        let mut lent = family.lent_to(&name, &peer).flatten();
+        if lent
+            .as_ref()
+            .is_some_and(|lent| lent.left(self.now()).is_zero())
+        {
+            family.release(&name, &peer);
+            // From now on it is as anybody else who asks.
+            let held = family.held_by_another(&name, &peer, self.now());
+            let held = held.or_else(|| self.announced_by_another(&name, &peer));
+            if self.config.admit != Admit::Everybody || held.is_some() {
+                drop(family);
+                self.child_gone(&peer, "what it was lent has expired", true);
+                return Ok(Beaten::default());
+            }
+            lent = None;
+        }
+        let delegation = self.delegate(peer, name.clone(), &chain, lent.as_ref())?;
+        family.hold(&name, peer, delegation.delegation().times, lent);
+        if let Some(child) = family.child_mut(&peer) {
+            child.generation = generation;
+        }
+        drop(family);
+        let chain = Some(blobs(&chain.extended(delegation)));
+        Ok(Beaten { chain, ..answer })
     }
 
     /// A child is no longer one.

@@ -21,8 +21,6 @@ pub(crate) struct Child {
     pub(crate) below: u64,
     /// Which of this node's own chains it was given.
     pub(crate) generation: u64,
-    /// What bounds its name.
-    pub(crate) lent: Option<Lent>,
 }
 
 /// What bounds a name that somebody else gave: his policy, and the time that he gave it for.
@@ -35,8 +33,13 @@ pub(crate) struct Lent {
 impl Lent {
     /// How long it holds.
     pub(crate) fn left(&self, now: SystemTime) -> Duration {
-        let lifetime = Duration::from_secs(self.until.lifetime.into());
-        lifetime.saturating_sub(self.until.age(now))
+        Self::left_of(self.until, now)
+    }
+
+    /// How long something of these times holds, to the second.
+    pub(crate) fn left_of(until: RecordTimes, now: SystemTime) -> Duration {
+        let lifetime = Duration::from_secs(until.lifetime.into());
+        lifetime.saturating_sub(until.age(now))
     }
 }
 
@@ -51,10 +54,11 @@ pub(crate) struct Parent {
 }
 
 /// Who had a name last, and until when nobody else gets it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Holder {
     peer: PeerId,
     times: RecordTimes,
+    lent: Option<Lent>,
 }
 
 /// The family of a node. The number of children bounds it.
@@ -107,7 +111,13 @@ impl Family {
 
     /// Notes that a name was given away, for as long as the delegation holds. Where there are too many, the one
     /// that would be free first is, unless it is a child's.
-    pub(crate) fn hold(&mut self, name: &Address, peer: PeerId, times: RecordTimes) {
+    pub(crate) fn hold(
+        &mut self,
+        name: &Address,
+        peer: PeerId,
+        times: RecordTimes,
+        lent: Option<Lent>,
+    ) {
         let now = SystemTime::now();
         let most = self.limit.saturating_mul(4);
         if self.holders.len() >= most && !self.holders.contains_key(name.name()) {
@@ -123,8 +133,22 @@ impl Family {
             first.map(|name| self.holders.remove(&name));
         }
         // Children hold one each, so that there is room.
-        let held = Holder { peer, times };
+        let held = Holder { peer, times, lent };
         self.holders.insert(name.name().to_owned(), held);
+    }
+
+    /// What bounds a name that `peer` holds; `None` where it does not hold it.
+    pub(crate) fn lent_to(&self, name: &Address, peer: &PeerId) -> Option<Option<Lent>> {
+        let held = self.holders.get(name.name());
+        held.filter(|held| held.peer == *peer)
+            .map(|held| held.lent.clone())
+    }
+
+    /// Notes that a peer holds a name no longer.
+    pub(crate) fn release(&mut self, name: &Address, peer: &PeerId) {
+        if self.lent_to(name, peer).is_some() {
+            self.holders.remove(name.name());
+        }
     }
 
     /// Notes who holds the names between this node's and the one of a chain that was verified: they may be gone for
@@ -136,7 +160,7 @@ impl Family {
             let held = self.holders.get(given.subtree.name());
             let is_free = held.is_none_or(|held| held.times.is_expired(now));
             if is_free && self.name.is_ancestor_of(&given.subtree) {
-                self.hold(&given.subtree, given.subject, given.times);
+                self.hold(&given.subtree, given.subject, given.times, None);
             }
         }
     }
@@ -167,7 +191,6 @@ impl Family {
             heard: now,
             below: 0,
             generation: 0,
-            lent: None,
         };
         self.children.insert(peer, child).is_none()
     }
@@ -383,7 +406,7 @@ mod tests {
             SystemTime::now(),
             RecordTimes::starting(SystemTime::now(), Duration::from_secs(60)),
         );
-        family.hold(&address("o://a/b/c"), peer(3), times);
+        family.hold(&address("o://a/b/c"), peer(3), times, None);
         let below = address("o://a/b/c/x");
         assert_eq!(family.held_by_another(&below, &peer(5), now), Some(peer(3)));
         assert_eq!(family.held_by_another(&below, &peer(3), now), None);
@@ -401,16 +424,16 @@ mod tests {
         let now = SystemTime::now();
         let times = RecordTimes::starting(now, Duration::from_secs(60));
         let child = address("o://a/b/c");
-        family.hold(&child, peer(3), times);
+        family.hold(&child, peer(3), times, None);
         for n in 0..100 {
-            family.hold(&address(&format!("o://a/b/n{n}")), peer(9), times);
+            family.hold(&address(&format!("o://a/b/n{n}")), peer(9), times, None);
         }
         // Two children may be there.
         assert_eq!(family.holders.len(), 8);
         assert_eq!(family.held_by_another(&child, &peer(9), now), Some(peer(3)));
         // What is held is renewed, however full it is.
         let later = RecordTimes::starting(now, Duration::from_secs(600));
-        family.hold(&child, peer(3), later);
+        family.hold(&child, peer(3), later, None);
         assert_eq!(family.holders[child.name()].times, later);
     }
 

@@ -227,6 +227,27 @@ async fn what_a_parent_forbids_nobody_above_it_gives_instead() {
 }
 
 #[tokio::test]
+async fn who_was_lent_a_name_has_it_no_longer_than_its_own_parent_gave_it() {
+    let company = start(node("o://company")).await;
+    let sales = node("o://company/sales");
+    let sales = sales.configure(|config| {
+        config.hierarchy.delegation_lifetime = Duration::from_secs(10);
+    });
+    let sales = child(sales, &company).await;
+    let ai = child(node("o://company/sales/ai"), &sales).await;
+    stop([sales]).await;
+    until("it is below the leader", || {
+        ai.parent() == Some(company.peer_id())
+    })
+    .await;
+    until("it is no longer", || company.children().is_empty()).await;
+    // It asks again and again, and the name is the department's.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!((company.children(), ai.parent()), (Vec::new(), None));
+    stop([ai, company]).await;
+}
+
+#[tokio::test]
 async fn the_name_of_an_agent_of_the_parent_itself_is_taken() {
     let press = Hosting::new(address("o://company/press"), Methods::new());
     let company = start(node("o://company").host(press)).await;

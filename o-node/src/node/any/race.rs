@@ -120,7 +120,9 @@ impl<'a> Race<'a> {
                     self.note_denial(number, &error, &capability);
                     if self.may_go_elsewhere(&error, again) {
                         failed = Some(error);
-                    } else if is_answer(&error) || self.open.is_empty() {
+                    } else if is_answer(&error) {
+                        return Err(error);
+                    } else if self.open.is_empty() {
                         return Err(self.stuck.take().unwrap_or(error));
                     } else {
                         // The hedge is under way and may still answer.
