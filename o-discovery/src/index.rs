@@ -1,5 +1,6 @@
 //! Records in memory: bounded, and searched by name, capability, attribute and word.
 
+mod rank;
 mod share;
 #[cfg(test)]
 mod tests;
@@ -18,8 +19,8 @@ use o_core::{
 };
 use serde::{Deserialize, Serialize};
 
-pub use self::share::has_place;
 pub(crate) use self::share::share;
+pub use self::{rank::rank, share::has_place};
 use self::{
     share::by_turns,
     withdrawals::Withdrawals,

@@ -28,7 +28,7 @@ mod throttle;
 
 pub use crate::{
     bootstrap::{BootstrapDiscovery, BootstrapError},
-    index::{Index, IndexConfig, Insertion, has_place},
+    index::{Index, IndexConfig, Insertion, has_place, rank},
     memory::MemoryDiscovery,
     merged::{MergedConfig, MergedDiscovery},
 };

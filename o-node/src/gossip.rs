@@ -4,7 +4,7 @@ mod nearby;
 mod pulls;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, VecDeque},
     ops::Bound,
     sync::Arc,
     time::{Duration, Instant},
@@ -33,6 +33,8 @@ use crate::{dialer::NodeDialer, pinned::PinnedCaller, swarm::Errands};
 const KNOWN: &str = "gossip.known";
 /// Neighbors that are looked after at once.
 const AT_ONCE: usize = 16;
+/// Peers whose connection broke and that wait to be dialed; what becomes of more is heard from others.
+const MAX_CHECKS: usize = 1024;
 /// How often neighbors are looked at.
 const LOOK: Duration = Duration::from_secs(1);
 /// In so many looks each neighbor is asked once whether it is there.
@@ -131,13 +133,15 @@ impl Gossiper {
         let mut pulling: FuturesUnordered<BoxFuture<'static, Done>> = FuturesUnordered::new();
         let mut looking: FuturesUnordered<BoxFuture<'static, Done>> = FuturesUnordered::new();
         let mut look = tokio::time::interval(LOOK);
+        // Nor do they hold up what is wanted besides.
+        let mut checks = VecDeque::new();
         loop {
-            let room = looking.len() < AT_ONCE;
             let done = tokio::select! {
-                want = self.errands.wants.recv(), if room => match want {
+                want = self.errands.wants.recv() => match want {
                     Some(Want::Check { peer, addresses }) => {
-                        let handle = self.errands.handle.clone();
-                        looking.push(check(handle, self.pool.clone(), peer, addresses).boxed());
+                        if checks.len() < MAX_CHECKS {
+                            checks.push_back((peer, addresses));
+                        }
                         None
                     }
                     Some(Want::Pull { from, of }) => {
@@ -166,6 +170,13 @@ impl Gossiper {
                 Some(Done::Joined) => self.joining = false,
                 Some(Done::Pulled { from, bad }) => self.pulls.ended(from, bad, Instant::now()),
                 Some(Done::Other) | None => {}
+            }
+            while looking.len() < AT_ONCE {
+                let Some((peer, addresses)) = checks.pop_front() else {
+                    break;
+                };
+                let handle = self.errands.handle.clone();
+                looking.push(check(handle, self.pool.clone(), peer, addresses).boxed());
             }
             let begun = self.pulls.begin();
             let handle = &self.errands.handle;

@@ -537,7 +537,7 @@ impl Agent for Target {
                 &hosted.counts.failed
             };
             count.fetch_add(1, Ordering::Relaxed);
-            reply.map_err(its_own)
+            reply.map_err(|error| its_own(error, hosted))
         };
         answer.map(counted).boxed()
     }
@@ -546,18 +546,27 @@ impl Agent for Target {
 /// An error of a handler, told so that the caller does not take it for one of this node.
 ///
 /// "Nobody found" from a call that the handler made would say that the handler never ran, and the
-/// caller would try elsewhere.
-fn its_own(error: CallError) -> CallError {
-    match error {
+/// caller would try elsewhere; an unknown method that the agent does have would make a liar of it.
+fn its_own(error: CallError, hosted: &Hosted) -> CallError {
+    let of_another = match &error {
         CallError::NotFound { .. }
+        | CallError::NoProviders { .. }
         | CallError::Unreachable { .. }
         | CallError::NoNetwork { .. }
-        | CallError::ShuttingDown => CallError::Failed {
+        | CallError::ShuttingDown => true,
+        CallError::UnknownMethod { method } => {
+            let methods = hosted.methods();
+            methods.iter().any(|known| *known.name == **method)
+        }
+        _ => false,
+    };
+    match of_another {
+        true => CallError::Failed {
             message: error.to_string(),
             retryable: error.is_retryable(),
             data: bytes::Bytes::new(),
         },
-        other => other,
+        false => error,
     }
 }
 

@@ -84,8 +84,15 @@ struct State {
     /// When a search ended last.
     ended: Option<Instant>,
     searching: bool,
-    /// Records that their peers denied.
-    denied: Vec<Instance>,
+    denied: Vec<Denied>,
+}
+
+/// A record that its peer denied.
+#[derive(Clone, Debug)]
+struct Denied {
+    instance: Instance,
+    /// How many calls of the method it had answered by then.
+    succeeded: u64,
 }
 
 /// Providers, and whether they were looked for just now.
@@ -274,28 +281,35 @@ impl Providers {
     fn is_denied(&self, slot: &Slot, instance: &Instance) -> bool {
         let state = slot.state.borrow();
         let mut rows = state.denied.iter();
-        rows.any(|row| row.is(instance) && row.sequence() >= instance.sequence())
+        rows.any(|row| row.instance.is(instance) && row.instance.sequence() >= instance.sequence())
     }
 
     /// The peer says that it is not what its record says: it is left out as long as the record is the same.
-    /// Once may be a change that has not come through yet; who signs it again and denies it again lies.
-    pub(crate) fn deny(&self, capability: &Capability, instance: &Instance) {
+    /// Once may be a change that has not come through yet; who signs it again and denies it again, and has
+    /// answered no call of the method in between, lies.
+    pub(crate) fn deny(&self, capability: &Capability, method: &str, instance: &Instance) {
         let limit = self.config.max_providers;
         let now = SystemTime::now();
+        let succeeded = instance.entry.succeeded(method);
         let mut lies = false;
         self.slot(capability).state.send_modify(|state| {
             let found = state.found.iter().filter(|known| !known.is(instance));
             state.found = Arc::new(found.cloned().collect());
             let rows = &mut state.denied;
-            let mut before = rows.iter().filter(|row| row.is(instance));
-            lies = before.any(|row| row.sequence() < instance.sequence());
-            let newest = rows.iter().filter(|row| row.is(instance)).cloned();
-            let newest = newest
-                .chain([instance.clone()])
-                .max_by_key(Instance::sequence);
-            rows.retain(|row| !row.is(instance) && !row.is_expired(now));
+            let mut newest = Denied {
+                instance: instance.clone(),
+                succeeded,
+            };
+            for row in rows.iter().filter(|row| row.instance.is(instance)) {
+                let older = row.instance.sequence() < instance.sequence();
+                lies |= older && row.succeeded == succeeded;
+                if row.instance.sequence() > newest.instance.sequence() {
+                    newest = row.clone();
+                }
+            }
+            rows.retain(|row| !row.instance.is(instance) && !row.instance.is_expired(now));
             if rows.len() < limit {
-                rows.extend(newest);
+                rows.push(newest);
             }
         });
         if lies {

@@ -135,6 +135,11 @@ impl Entry {
             .gave_up(method, took, self.config.max_methods, now);
     }
 
+    /// How many calls of a method were answered; only to see whether it has changed.
+    pub(crate) fn succeeded(&self, method: &str) -> u64 {
+        self.lock().succeeded(method)
+    }
+
     /// What the balancer wants to know.
     pub(crate) fn standing(&self, method: &str, now: Instant) -> Standing {
         Standing {

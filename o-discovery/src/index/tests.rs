@@ -307,6 +307,31 @@ fn words_are_ranked_and_explained() {
 }
 
 #[test]
+fn what_several_sources_found_is_ranked_by_the_words_and_not_by_what_they_claim() {
+    let held = three();
+    let claims = |mut found: Vec<Provider>, score: u32| {
+        for provider in &mut found {
+            provider.matched = Some(o_core::Match::new(score, vec!["it says so".into()]));
+        }
+        found
+    };
+    let painter = claims(text(&held, "painter"), u32::MAX);
+    let others = claims(text(&held, "summarize"), 1);
+    let found = [painter, others].concat();
+    // Whoever has none of the words comes last, and what it claims is shown as such.
+    let ranked = rank(found.clone(), &Text::new("summarize contracts"));
+    let all = ["o://law/summarizer", "o://news/digest", "o://art/painter"];
+    assert_eq!(names(&ranked), all);
+    let why = |at: usize| ranked[at].matched.as_ref().unwrap().why[0].to_string();
+    assert_eq!(
+        (why(0), why(2)),
+        ("contracts in description".into(), "it says so".into())
+    );
+    let one = rank(found, &Text::new("summarize contracts").limit(1));
+    assert_eq!(names(&one), all[..1]);
+}
+
+#[test]
 fn attributes_are_found_with_the_best_first() {
     let held = three();
     let by = |attributes: &[&str], least: u32| {

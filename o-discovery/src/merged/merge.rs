@@ -108,6 +108,7 @@ fn merge(known: &mut Provider, sighting: Provider, max_addresses: usize) -> bool
     let score = |matched: &Option<o_core::Match>| matched.as_ref().map(|m| m.score);
     if score(&sighting.matched) > score(&known.matched) {
         known.matched = sighting.matched;
+        learned = true;
     }
     learned
 }

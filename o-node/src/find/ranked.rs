@@ -9,6 +9,7 @@ use std::{
 use futures::{StreamExt as _, stream};
 use o_address::{Address, PeerId};
 use o_core::{DiscoveryError, Provider, ProviderStream, Query, Text};
+use o_discovery::rank;
 
 use super::named;
 
@@ -22,10 +23,12 @@ pub(super) fn ranked(
     mut found: ProviderStream,
     query: &Query,
 ) -> ProviderStream {
-    let limit = match query {
-        Query::Text(text) => text.limit.min(Text::MAX_HITS),
-        _ => usize::MAX,
+    let text = match query {
+        Query::Text(text) => Some(text.clone()),
+        _ => None,
     };
+    let limit = text.as_ref().map(|text| text.limit.min(Text::MAX_HITS));
+    let limit = limit.unwrap_or(usize::MAX);
     let sorted = async move {
         let mut hits = Hits::default();
         own.into_iter().for_each(|provider| hits.add(provider));
@@ -40,8 +43,10 @@ pub(super) fn ranked(
         };
         let complete = tokio::time::timeout(PATIENCE, collecting).await.is_ok();
         let mut hits = hits.found;
-        hits.sort_by_key(|hit| Reverse(hit.matched.as_ref().map(|matched| matched.score)));
-        hits.truncate(limit);
+        match text {
+            Some(text) => hits = rank(hits, &text),
+            None => hits.sort_by_key(score),
+        }
         let left = limit - hits.len();
         let shown: HashSet<_> = hits.iter().filter_map(named).collect();
         // A stream that has ended is not asked again.
@@ -57,6 +62,10 @@ pub(super) fn ranked(
         hits.chain(stream::iter(failed)).chain(late.take(left))
     };
     stream::once(sorted).flatten().boxed()
+}
+
+fn score(hit: &Provider) -> Reverse<Option<u32>> {
+    Reverse(hit.matched.as_ref().map(|matched| matched.score))
 }
 
 /// Each peer and name once, as it was told of last.

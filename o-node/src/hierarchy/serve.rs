@@ -99,11 +99,8 @@ impl Hierarchy {
         };
         // They are about the peer at the other end: passed on by another, they would be about that one.
         if is_direct(&call.method) && call.context.terms.origin.is_some() {
-            return Err(CallError::Refused {
-                peer: Some(self.local),
-                reason: format!("{} is not taken from whoever passes it on", call.method),
-                certain: true,
-            });
+            let method = &call.method;
+            return Err(self.refused(format!("{method} is not taken from whoever passes it on")));
         }
         match &*call.method {
             JOIN => {
@@ -144,6 +141,8 @@ impl Hierarchy {
     async fn join(&self, peer: PeerId, request: JoinRequest) -> Result<Joined, CallError> {
         let (chain, generation) = self.own_chain()?;
         let subtree = request.name.without_pin();
+        // Before any signature is looked at.
+        self.may_come(&self.lock(), &peer, &subtree, &chain)?;
         let proven = self.proven(&peer, &subtree, &request.chain);
         self.may_join(&self.lock(), &peer, &subtree, &chain, proven.as_ref())?;
         let link = self
@@ -226,21 +225,14 @@ impl Hierarchy {
     }
 
     /// # Errors
-    /// Why this peer cannot be a child under this name.
-    fn may_join(
+    /// Why this peer cannot be a child under this name, whatever it proves.
+    fn may_come(
         &self,
         family: &Family,
         peer: &PeerId,
         subtree: &Address,
         chain: &Chain,
-        proven: Option<&Chain>,
     ) -> Result<(), CallError> {
-        let proven = proven.is_some();
-        let refused = |reason: String| CallError::Refused {
-            peer: Some(self.local),
-            reason,
-            certain: true,
-        };
         let own = &self.name;
         if !own.is_ancestor_of(subtree) {
             return Err(CallError::InvalidParams {
@@ -250,40 +242,61 @@ impl Hierarchy {
                 ),
             });
         }
-        let listed = self.config.listed.contains(peer);
         if *peer == self.local || family.is_above(peer) {
-            return Err(refused(format!("{} stands above {own}", peer.short())));
+            return Err(self.refused(format!("{} stands above {own}", peer.short())));
         }
-        let child = family.child(peer).is_some();
-        match self.config.admit {
-            Admit::Everybody => {}
-            Admit::Listed if listed || proven || child => {}
-            Admit::Listed => {
-                let reason =
-                    format!("{own} takes only children that its operator named (--admit {peer})");
-                return Err(refused(reason));
-            }
-            Admit::Nobody => return Err(refused(format!("{own} takes no children"))),
+        if self.config.admit == Admit::Nobody {
+            return Err(self.refused(format!("{own} takes no children")));
         }
         if chain.policy().narrowed(&self.own).depth == 0 {
-            return Err(refused(format!("the tree may not grow below {own}")));
+            return Err(self.refused(format!("the tree may not grow below {own}")));
         }
-        if !family.has_room(peer) {
-            return Err(self.full());
+        match family.has_room(peer) {
+            true => Ok(()),
+            false => Err(CallError::Busy {
+                reason: format!("{own} has {} children", self.config.max_children),
+            }),
+        }
+    }
+
+    /// # Errors
+    /// Why this peer cannot be a child under this name.
+    fn may_join(
+        &self,
+        family: &Family,
+        peer: &PeerId,
+        subtree: &Address,
+        chain: &Chain,
+        proven: Option<&Chain>,
+    ) -> Result<(), CallError> {
+        self.may_come(family, peer, subtree, chain)?;
+        let (own, proven) = (&self.name, proven.is_some());
+        let listed = self.config.listed.contains(peer);
+        let child = family.child(peer).is_some();
+        match self.config.admit {
+            Admit::Listed if !(listed || proven || child) => {
+                return Err(self.refused(format!(
+                    "{own} takes only children that its operator named (--admit {peer})"
+                )));
+            }
+            // Who takes nobody was asked before.
+            Admit::Everybody | Admit::Listed | Admit::Nobody => {}
         }
         let held = family.held_by_another(subtree, peer, self.now());
         let held = held.or_else(|| self.announced_by_another(subtree, peer));
         match held.filter(|_| !proven && !listed) {
-            Some(holder) => Err(refused(format!(
+            Some(holder) => Err(self.refused(format!(
                 "{subtree} belongs to {holder}; if {peer} may have it, too, start {own} with --admit {peer}"
             ))),
             None => Ok(()),
         }
     }
 
-    fn full(&self) -> CallError {
-        CallError::Busy {
-            reason: format!("{} has {} children", self.name, self.config.max_children),
+    fn refused(&self, reason: String) -> CallError {
+        CallError::Refused {
+            peer: Some(self.local),
+            reason,
+            certain: true,
         }
     }
 

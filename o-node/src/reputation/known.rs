@@ -78,6 +78,8 @@ pub(super) struct Method {
     pub(super) latency: Option<f64>,
     pub(super) tally: Tally,
     pub(super) calls: u64,
+    /// Those that were answered, in this run.
+    pub(super) succeeded: u64,
     /// How often it was picked lately.
     picked: f64,
     picked_at: Instant,
@@ -94,6 +96,7 @@ impl Method {
             latency: None,
             tally: Tally::default(),
             calls: 0,
+            succeeded: 0,
             picked: 0.0,
             picked_at: now,
             lost_at: None,
@@ -131,6 +134,7 @@ impl Method {
         };
         if outcome == Outcome::Succeeded {
             self.tally.good += 1.0;
+            self.succeeded = self.succeeded.saturating_add(1);
             self.backoff = Backoff::default();
         } else {
             self.tally.bad += bad;
@@ -262,6 +266,12 @@ impl Known {
             method.latency = Some(averaged(method.latency, took));
             method.at = now;
         }
+    }
+
+    /// How many calls of a method were answered, as far as is known: the count begins anew with the row.
+    pub(super) fn succeeded(&self, method: &str) -> u64 {
+        let known = self.methods.iter().find(|known| &*known.name == method);
+        known.map_or(0, |known| known.succeeded)
     }
 
     /// The balancer has picked it for a call.

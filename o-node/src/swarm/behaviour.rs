@@ -34,6 +34,8 @@ pub(crate) struct Behaviour {
 /// Sources of discovery.
 pub(crate) struct SourceList {
     pub(crate) quick: Vec<Arc<dyn Discovery>>,
+    /// Registries of others, which are searched and not announced to.
+    pub(crate) asked: Vec<Arc<dyn Discovery>>,
     /// The distributed hash table, which asks many nodes for what one of the others may know.
     pub(crate) table: Option<Arc<dyn Discovery>>,
     /// Who is on the local network; one of the quick ones, too.
@@ -42,7 +44,8 @@ pub(crate) struct SourceList {
 }
 
 impl SourceList {
-    pub(crate) fn all(self) -> Vec<Arc<dyn Discovery>> {
+    /// Those that agents are announced to.
+    pub(crate) fn told(self) -> Vec<Arc<dyn Discovery>> {
         self.quick.into_iter().chain(self.table).collect()
     }
 }
@@ -115,6 +118,7 @@ pub(crate) fn build(
         },
         sources: SourceList {
             quick: sources,
+            asked: Vec::new(),
             table,
             #[cfg(feature = "mdns")]
             near,

@@ -252,7 +252,7 @@ impl Discovery for Counting {
 
 #[tokio::test]
 async fn that_nobody_has_a_name_is_remembered_for_a_moment() {
-    let lifetime = Duration::from_millis(200);
+    let lifetime = Duration::from_secs(1);
     let counting = Counting::default();
     let client = quiet().client().discovery(counting.clone());
     let client = client.configure(|config| config.node.absent_lifetime = lifetime);

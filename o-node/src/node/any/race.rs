@@ -180,9 +180,9 @@ impl<'a> Race<'a> {
         self.begun.push(now);
         let attempt = Attempt {
             running: self.running.clone(),
-            instance: instance.clone(),
             until: self.until,
-            alone: candidates.len() == 1,
+            alone: candidates.iter().all(|other| other.peer == instance.peer),
+            instance: instance.clone(),
         };
         self.tried.push(instance);
         let attempt = attempt.make(call, flight);
@@ -274,17 +274,25 @@ impl<'a> Race<'a> {
         };
         let denies = match error {
             CallError::NotFound { .. } => true,
-            CallError::UnknownMethod { .. } => instance.has(&self.call.method),
+            CallError::UnknownMethod { method } => {
+                *method == *self.call.method && instance.has(method)
+            }
             _ => false,
         };
         if denies {
-            self.running.providers.deny(capability, instance);
+            let providers = &self.running.providers;
+            providers.deny(capability, &self.call.method, instance);
         }
     }
 
     fn may_go_elsewhere(&self, error: &CallError, again: Again) -> bool {
-        let not_begun =
-            error.is_before_execution() && !matches!(error, CallError::InvalidParams { .. });
+        // Parameters are wrong everywhere, and another method is one that the handler called.
+        let ran = match error {
+            CallError::InvalidParams { .. } => true,
+            CallError::UnknownMethod { method } => *method != *self.call.method,
+            _ => false,
+        };
+        let not_begun = error.is_before_execution() && !ran;
         let twice = self.wanted.idempotent
             && (error.is_retryable() || matches!(error, CallError::Internal { .. }));
         !self.running.is_leaving() && (again == Again::Yes || not_begun || twice)

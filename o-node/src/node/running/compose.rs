@@ -210,10 +210,13 @@ pub(super) fn sources(
         let bootstrap = BootstrapDiscovery::new(config.bootstrap.iter().cloned());
         quick.push(Arc::new(bootstrap.map_err(config_error)?));
     }
-    quick.extend(registries(inner, pool, peers, hierarchy));
+    match registries(inner, pool, peers, hierarchy) {
+        Some(own) if hierarchy.is_some() => quick.push(own),
+        others => sources.asked.extend(others),
+    }
     #[cfg(feature = "mdns")]
     if let (None, Some(near)) = (hierarchy, &sources.near) {
-        quick.push(Arc::new(NearRegistries {
+        sources.asked.push(Arc::new(NearRegistries {
             hints: Arc::new(near.clone()),
             caller: Arc::new(pinned(pool, peers)),
             network: config.network.clone(),
@@ -231,7 +234,7 @@ pub(super) fn finder(
     authority: Authority,
 ) -> Finder {
     let merged = MergedDiscovery::new(config.discovery.clone());
-    let quick = sources.quick.iter().cloned();
+    let quick = sources.quick.iter().chain(&sources.asked).cloned();
     let merged = quick.fold(merged, MergedDiscovery::with);
     let table = sources.table.iter().cloned();
     let merged = table.fold(merged, MergedDiscovery::with_last);
@@ -407,7 +410,7 @@ pub(super) fn announcer(
         agents: inner.agents.clone(),
         builtin: dispatcher.builtin.clone(),
         discovery: finder.discovery.clone(),
-        sources: sources.all(),
+        sources: sources.told(),
         signer: Arc::new(inner.keypair.clone()),
         network: inner.config.network.clone(),
         times: inner.config.node.clone(),
