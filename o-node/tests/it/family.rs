@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use o_address::TransportAddr;
-use o_core::{Access, CallError, Resolver as _, Source};
+use o_core::{Access, CallError, Event, Resolver as _, Source};
 use o_node::{Keypair, Node, NodeBuilder, NodeConfig};
 use o_protocol::Call;
+use tokio::net::TcpListener;
 
 use crate::{
     hierarchy::{at, below, node, who},
-    support::{address, connect, quiet, soon, start, stop, until, without_table},
+    support::{Watch, address, connect, quiet, soon, start, stop, until, without_table},
 };
 
 async fn child(builder: NodeBuilder, parent: &Node) -> Node {
@@ -157,6 +158,37 @@ async fn whoever_is_left_above_takes_the_orphans() {
         ai.parent() == Some(company.peer_id())
     })
     .await;
+    stop([ai, company]).await;
+}
+
+#[tokio::test]
+async fn a_parent_that_says_nothing_costs_its_child_nothing_where_it_is_meanwhile() {
+    let alone = |name: &str| node(name).configure(without_table);
+    let company = start(alone("o://company")).await;
+    let sales = child(alone("o://company/sales"), &company).await;
+    let ai = child(alone("o://company/sales/ai"), &sales).await;
+    let home = at(&sales).to_string();
+    let port = home.split('/').nth(4).unwrap();
+    let port: u16 = port.parse().expect(&home);
+    stop([sales]).await;
+    // Where it was, something takes connections and says nothing.
+    let mute = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+    until("the leader has taken it", || {
+        ai.parent() == Some(company.peer_id())
+    })
+    .await;
+    let mut events = [Watch::new(&company), Watch::new(&ai)];
+    // Each attempt to go back takes longer than a child may be silent.
+    let mut taken = Vec::new();
+    for _ in 0..3 {
+        taken.push(soon(mute.accept()).await.unwrap());
+    }
+    let lost = |event: &Event| matches!(event, Event::ChildLost { .. } | Event::Detached { .. });
+    for watch in &mut events {
+        let seen = watch.so_far();
+        assert!(!seen.iter().any(lost), "{seen:?}");
+    }
+    assert_eq!(ai.parent(), Some(company.peer_id()));
     stop([ai, company]).await;
 }
 
