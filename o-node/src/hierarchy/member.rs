@@ -63,6 +63,8 @@ struct Attachment {
     patience: Duration,
     /// The address list that the parent knows.
     told: Vec<TransportAddr>,
+    /// When it was asked last for a new delegation, or this one came.
+    asked: Instant,
 }
 
 /// Why a candidate did not take this node.
@@ -174,6 +176,7 @@ impl Member {
             heartbeat,
             patience,
             told,
+            asked: Instant::now(),
         })
     }
 
@@ -307,7 +310,11 @@ impl Member {
                     returning = None;
                     back = Instant::now() + self.hierarchy.config.return_interval;
                     if let Some(Ok(home)) = home {
-                        self.leave(&attachment).await;
+                        // The chosen parent may have been found by the way up, too.
+                        match attachment.link.peer == home.link.peer {
+                            true => self.pool.unprotect(&home.link.peer),
+                            false => self.leave(&attachment).await,
+                        }
                         attachment = home;
                         heard = Instant::now();
                         next = heard + attachment.heartbeat;
@@ -322,7 +329,9 @@ impl Member {
                     heard = Instant::now();
                     self.hierarchy.lock().hear_parent(heard.into_std());
                 }
-                Ok(false) => return self.detached(&attachment, "it does not know this node"),
+                Ok(false) => {
+                    return self.detached(&attachment, "it does not know this node any more");
+                }
                 Err(error) => tracing::debug!(%error, "the parent did not answer"),
             }
             if heard.elapsed() > attachment.patience {
@@ -353,15 +362,20 @@ impl Member {
             above: known,
             addresses: (now != attachment.told).then(|| now.clone()),
             below,
-            renew: self.is_half_over(),
+            renew: self.is_to_be_renewed(attachment.asked),
         };
+        if beat.renew {
+            attachment.asked = Instant::now();
+        }
         let answer: Beaten = ask(&attachment.link, BEAT, &beat, attachment.patience).await?;
         if !answer.known {
             return Ok(false);
         }
         attachment.told = now;
-        if let Some(chain) = answer.chain {
-            self.renew(&chain, attachment.link.peer);
+        if let Some(chain) = answer.chain
+            && !self.renew(&chain, attachment.link.peer)
+        {
+            return Ok(false);
         }
         if let Some(changed) = answer.above {
             let held = hierarchy.held();
@@ -377,22 +391,27 @@ impl Member {
         Ok(true)
     }
 
-    /// Takes over what the parent gives anew, if it gives the same name.
-    fn renew(&self, chain: &[Blob], parent: PeerId) {
+    /// Takes over what the parent gives anew, if it gives the same name. `false` where it has got its own from
+    /// another root by now: whether that one is to be trusted shows when this node joins once more.
+    fn renew(&self, chain: &[Blob], parent: PeerId) -> bool {
         let hierarchy = &self.hierarchy;
         let Some(held) = hierarchy.held() else {
-            return;
+            return true;
         };
         // From the first key on, or those who trust that one would no longer believe this node's records.
         let root = RootOfTrust::new(hierarchy.name.root(), held.trusted());
         match self.verify(chain, &root) {
-            Err(error) => tracing::debug!(%parent, %error, "what the parent renewed does not hold"),
+            Err(error) => {
+                tracing::debug!(%parent, %error, "what the parent renewed does not hold");
+                return !matches!(error, ChainError::WrongIssuer { link: 1, .. });
+            }
             Ok(chain) if !keys(&chain).contains(&held.root()) => {
                 tracing::debug!(%parent, "the parent has not heard yet of the key of the root");
             }
             Ok(chain) if self.is_ours(&chain, parent) => hierarchy.adopt(chain),
             Ok(_) => tracing::warn!(%parent, "the parent renewed another name than this node's"),
         }
+        true
     }
 
     /// Whether a chain gives this node its name, and `parent` has signed that.
@@ -421,13 +440,15 @@ impl Member {
         *above = bounded(now.into_iter().chain(older).collect());
     }
 
-    /// Whether half of the time is over for which the delegation holds.
-    fn is_half_over(&self) -> bool {
+    /// Whether half of the time is over for which the delegation holds. To a clock that is ahead every one that
+    /// is short seems old at once; so an eighth of the time has to pass here, too.
+    fn is_to_be_renewed(&self, asked: Instant) -> bool {
         let chain = self.hierarchy.chain.borrow();
         let own = chain.as_ref().and_then(|chain| chain.delegations().last());
         own.is_some_and(|own| {
             let times = own.delegation().times;
-            times.age(SystemTime::now()) > Duration::from_secs(times.lifetime.into()) / 2
+            let lifetime = Duration::from_secs(times.lifetime.into());
+            times.age(SystemTime::now()) > lifetime / 2 && asked.elapsed() >= lifetime / 8
         })
     }
 

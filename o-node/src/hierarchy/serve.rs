@@ -85,6 +85,12 @@ pub(crate) fn specs() -> impl Iterator<Item = MethodSpec> {
     })
 }
 
+/// Whether a key is among those that gave a node its chain, the node's own included.
+fn is_above(own: &Chain, key: &PeerId) -> bool {
+    let mut given = own.delegations().iter();
+    own.root() == *key || given.any(|given| given.delegation().subject == *key)
+}
+
 /// Whether a method is one of these.
 pub(crate) fn is_reserved(method: &str) -> bool {
     METHODS.iter().any(|(name, _)| *name == method)
@@ -154,9 +160,7 @@ impl Hierarchy {
             })?;
         ping(&link).await?;
 
-        let lent = proven
-            .as_ref()
-            .and_then(|proven| self.lent(&self.lock(), &peer, &subtree, proven, &chain));
+        let lent = self.lent(&self.lock(), &peer, &subtree, proven.as_ref(), &chain);
         let delegation = self.delegate(peer, subtree.clone(), &chain, lent.as_ref())?;
         let mut addresses = request.addresses;
         addresses.truncate(Record::MAX_ADDRESSES);
@@ -165,12 +169,12 @@ impl Hierarchy {
             // Looked at again: others may have joined while this one was pinged.
             self.may_join(&family, &peer, &subtree, &chain, proven.as_ref())?;
             if let Some(proven) = &proven {
-                family.hold_proven(proven);
+                family.hold_proven(proven, |peer| is_above(&chain, peer));
             }
-            family.hold(&subtree, peer, delegation.delegation().times, lent);
+            family.hold(&subtree, peer, delegation.delegation().times, lent.clone());
             let is_new = family.add_child(peer, subtree.clone(), addresses, Instant::now());
             if let Some(child) = family.child_mut(&peer) {
-                child.generation = generation;
+                (child.generation, child.lent) = (generation, lent);
             }
             // It can hold as many.
             let _ = self.gate.family().add_child(peer);
@@ -195,33 +199,44 @@ impl Hierarchy {
         })
     }
 
-    /// How what this node gives is bounded: by what another allowed who has given the name, unless he stands above
-    /// this node, and for as long as he gave it. The same holds for what this node gave itself, as far as it does
-    /// not know that it was its own.
+    /// How what this node gives is bounded: by what another allowed who has given the name, and for as long as he
+    /// gave it, unless he stands above this node and the name is this node's own to give. The same holds for what
+    /// this node gave itself, as far as it does not know that it was its own; and whoever proves nothing gets no
+    /// more than what he has.
     fn lent(
         &self,
         family: &Family,
         peer: &PeerId,
         subtree: &Address,
-        proven: &Chain,
+        proven: Option<&Chain>,
         own: &Chain,
     ) -> Option<Lent> {
-        let last = proven.delegations().last()?.delegation();
-        let mut above = own.delegations().iter();
-        let is_above = last.issuer == own.root()
-            || above.any(|given| given.delegation().subject == last.issuer);
-        if self.config.listed.contains(peer) || (is_above && last.issuer != self.local) {
+        if self.config.listed.contains(peer) {
             return None;
         }
-        let known = family.lent_to(subtree, peer);
-        known
-            .filter(|_| last.issuer == self.local)
-            .unwrap_or_else(|| {
-                Some(Lent {
-                    policy: proven.policy(),
-                    until: last.times,
-                })
+        let now = self.now();
+        let known = family.lent_to(subtree, peer, now);
+        let Some(proven) = proven else {
+            return known.flatten();
+        };
+        let given = || proven.delegations().iter().map(|link| link.delegation());
+        let last = given().last()?;
+        let from_above = is_above(own, &last.issuer);
+        let is_directly_below = subtree
+            .parent()
+            .is_some_and(|up| up.name() == self.name.name());
+        if from_above && last.issuer != self.local && is_directly_below {
+            return None;
+        }
+        known.filter(|_| from_above).unwrap_or_else(|| {
+            let others = given().filter(|given| !is_above(own, &given.issuer));
+            let times = others.map(|given| given.times);
+            let first = times.min_by_key(|times| Lent::left_of(*times, now));
+            Some(Lent {
+                policy: proven.policy(),
+                until: first.unwrap_or(last.times),
             })
+        })
     }
 
     /// # Errors
@@ -392,7 +407,7 @@ impl Hierarchy {
     fn renew(&self, peer: PeerId, name: Address, answer: Beaten) -> Result<Beaten, CallError> {
         let (chain, generation) = self.own_chain()?;
         let mut family = self.lock();
-        let mut lent = family.lent_to(&name, &peer).flatten();
+        let mut lent = family.child(&peer).and_then(|child| child.lent.clone());
         if lent
             .as_ref()
             .is_some_and(|lent| lent.left(self.now()).is_zero())
@@ -409,9 +424,9 @@ impl Hierarchy {
             lent = None;
         }
         let delegation = self.delegate(peer, name.clone(), &chain, lent.as_ref())?;
-        family.hold(&name, peer, delegation.delegation().times, lent);
+        family.hold(&name, peer, delegation.delegation().times, lent.clone());
         if let Some(child) = family.child_mut(&peer) {
-            child.generation = generation;
+            (child.generation, child.lent) = (generation, lent);
         }
         drop(family);
         let chain = Some(blobs(&chain.extended(delegation)));

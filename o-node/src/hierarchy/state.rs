@@ -10,6 +10,9 @@ use o_core::{Chain, Policy, Record, RecordTimes};
 
 use super::wire::{Ancestor, TreeNode};
 
+/// Names that one peer may hold beside the one that it is called by as a child.
+const EACH_HOLDS: usize = 4;
+
 /// A node directly below.
 #[derive(Clone, Debug)]
 pub(crate) struct Child {
@@ -21,6 +24,8 @@ pub(crate) struct Child {
     pub(crate) below: u64,
     /// Which of this node's own chains it was given.
     pub(crate) generation: u64,
+    /// What bounds what it is given.
+    pub(crate) lent: Option<Lent>,
 }
 
 /// What bounds a name that somebody else gave: his policy, and the time that he gave it for.
@@ -97,12 +102,28 @@ impl Family {
         peer: &PeerId,
         now: SystemTime,
     ) -> Option<PeerId> {
-        // Whoever holds a name holds all below it.
+        let holder = self.holder(name, now)?;
+        (holder.peer != *peer).then_some(holder.peer)
+    }
+
+    /// What bounds a name that `peer` holds; `None` where it does not hold it.
+    pub(crate) fn lent_to(
+        &self,
+        name: &Address,
+        peer: &PeerId,
+        now: SystemTime,
+    ) -> Option<Option<Lent>> {
+        let holder = self.holder(name, now)?;
+        (holder.peer == *peer).then(|| holder.lent.clone())
+    }
+
+    /// Whoever holds a name holds all below it.
+    fn holder(&self, name: &Address, now: SystemTime) -> Option<&Holder> {
         let mut above = Some(name.clone());
         while let Some(at) = above {
             let holder = self.holders.get(at.name());
             if let Some(holder) = holder.filter(|holder| !holder.times.is_expired(now)) {
-                return (holder.peer != *peer).then_some(holder.peer);
+                return Some(holder);
             }
             above = at.parent().filter(|up| self.name.is_ancestor_of(up));
         }
@@ -110,7 +131,7 @@ impl Family {
     }
 
     /// Notes that a name was given away, for as long as the delegation holds. Where there are too many, the one
-    /// that would be free first is, unless it is a child's.
+    /// that would be free first is, unless it is a child's; where one peer has too many, it is one of its own.
     pub(crate) fn hold(
         &mut self,
         name: &Address,
@@ -119,47 +140,64 @@ impl Family {
         lent: Option<Lent>,
     ) {
         let now = SystemTime::now();
-        let most = self.limit.saturating_mul(4);
-        if self.holders.len() >= most && !self.holders.contains_key(name.name()) {
-            self.holders.retain(|_, held| !held.times.is_expired(now));
+        if !self.holders.contains_key(name.name()) {
+            let others = self.holders.values().filter(|held| held.peer == peer);
+            if others.count() >= EACH_HOLDS {
+                self.free_one(now, |held| held.peer == peer);
+            }
+            if self.holders.len() >= self.most_holders() {
+                self.holders.retain(|_, held| !held.times.is_expired(now));
+            }
+            if self.holders.len() >= self.most_holders() {
+                self.free_one(now, |_| true);
+            }
         }
-        if self.holders.len() >= most && !self.holders.contains_key(name.name()) {
-            let lost = self.holders.iter();
-            let lost = lost.filter(|(_, held)| !self.children.contains_key(&held.peer));
-            let first = lost.min_by_key(|(_, held)| {
-                u64::from(held.times.lifetime).saturating_sub(held.times.age(now).as_secs())
-            });
-            let first = first.map(|(name, _)| name.clone());
-            first.map(|name| self.holders.remove(&name));
-        }
-        // Children hold one each, so that there is room.
+        // Children have one name each, so that there is room.
         let held = Holder { peer, times, lent };
         self.holders.insert(name.name().to_owned(), held);
     }
 
-    /// What bounds a name that `peer` holds; `None` where it does not hold it.
-    pub(crate) fn lent_to(&self, name: &Address, peer: &PeerId) -> Option<Option<Lent>> {
-        let held = self.holders.get(name.name());
-        held.filter(|held| held.peer == *peer)
-            .map(|held| held.lent.clone())
+    /// Frees the name that would be free first, of those that are not what a child is called.
+    fn free_one(&mut self, now: SystemTime, may: impl Fn(&Holder) -> bool) {
+        let is_called = |name: &str, held: &Holder| {
+            let child = self.children.get(&held.peer);
+            child.is_some_and(|child| child.name.name() == name)
+        };
+        let free = self.holders.iter();
+        let free = free.filter(|(name, held)| may(held) && !is_called(name, held));
+        let first = free.min_by_key(|(_, held)| Lent::left_of(held.times, now));
+        if let Some(first) = first.map(|(name, _)| name.clone()) {
+            self.holders.remove(&first);
+        }
+    }
+
+    fn most_holders(&self) -> usize {
+        self.limit.saturating_mul(4)
     }
 
     /// Notes that a peer holds a name no longer.
     pub(crate) fn release(&mut self, name: &Address, peer: &PeerId) {
-        if self.lent_to(name, peer).is_some() {
+        let held = self.holders.get(name.name());
+        if held.is_some_and(|held| held.peer == *peer) {
             self.holders.remove(name.name());
         }
     }
 
-    /// Notes who holds the names between this node's and the one of a chain that was verified: they may be gone for
-    /// the moment, and nobody else gets what was theirs.
-    pub(crate) fn hold_proven(&mut self, chain: &Chain) {
+    /// Notes who holds the name that this node, or one `above` it, has given on the way to whoever shows the
+    /// chain: he may be gone for the moment, and nobody else gets what was his. What was given further down is
+    /// below that, and anybody may have signed it.
+    pub(crate) fn hold_proven(&mut self, chain: &Chain, above: impl Fn(&PeerId) -> bool) {
         let now = SystemTime::now();
         for given in chain.delegations() {
             let given = given.delegation();
             let held = self.holders.get(given.subtree.name());
             let is_free = held.is_none_or(|held| held.times.is_expired(now));
-            if is_free && self.name.is_ancestor_of(&given.subtree) {
+            let has_room = self.holders.len() < self.most_holders();
+            if is_free
+                && has_room
+                && above(&given.issuer)
+                && self.name.is_ancestor_of(&given.subtree)
+            {
                 self.hold(&given.subtree, given.subject, given.times, None);
             }
         }
@@ -191,6 +229,7 @@ impl Family {
             heard: now,
             below: 0,
             generation: 0,
+            lent: None,
         };
         self.children.insert(peer, child).is_none()
     }
@@ -323,6 +362,10 @@ impl Family {
 
 #[cfg(test)]
 mod tests {
+    use o_core::{Delegation, NetworkId};
+    use o_protocol::sign_delegation;
+    use o_transport::Keypair;
+
     use super::*;
 
     fn peer(byte: u8) -> PeerId {
@@ -428,6 +471,11 @@ mod tests {
         for n in 0..100 {
             family.hold(&address(&format!("o://a/b/n{n}")), peer(9), times, None);
         }
+        assert_eq!(family.holders.len(), 1 + EACH_HOLDS);
+        for n in 0..100 {
+            let name = format!("o://a/b/n{n}");
+            family.hold(&address(&name), peer(100 + n), times, None);
+        }
         // Two children may be there.
         assert_eq!(family.holders.len(), 8);
         assert_eq!(family.held_by_another(&child, &peer(9), now), Some(peer(3)));
@@ -435,6 +483,50 @@ mod tests {
         let later = RecordTimes::starting(now, Duration::from_secs(600));
         family.hold(&child, peer(3), later, None);
         assert_eq!(family.holders[child.name()].times, later);
+    }
+
+    #[test]
+    fn a_chain_that_its_holder_has_signed_itself_takes_no_names() {
+        let [leader, child] = [(); 2].map(|()| Keypair::generate());
+        let given = |by: &Keypair, to: &Keypair, name: &str| {
+            let delegation = Delegation {
+                issuer: by.peer_id(),
+                subject: to.peer_id(),
+                subtree: address(name),
+                policy: Policy::default(),
+                sequence: 1,
+                times: RecordTimes::starting(SystemTime::now(), Duration::from_secs(60)),
+                network: NetworkId::default(),
+            };
+            sign_delegation(&delegation, by).unwrap()
+        };
+        let (root, own) = (leader.peer_id(), child.peer_id());
+        let mut family = Family::new(address("o://a"), root, 2);
+        family.add_child(own, address("o://a/q"), Vec::new(), Instant::now());
+        let absent = RecordTimes::starting(SystemTime::now(), Duration::from_secs(30));
+        family.hold(&address("o://a/absent"), peer(5), absent, None);
+        for n in 0..50 {
+            let name = format!("o://a/q/n{n}");
+            let links = vec![
+                given(&leader, &child, "o://a/q"),
+                given(&child, &child, &name),
+                given(&child, &child, &format!("{name}/x")),
+            ];
+            let chain = Chain::new_verified(root, Vec::new(), links);
+            family.hold_proven(&chain, |issuer| *issuer == root);
+        }
+        let held: Vec<_> = family.holders.keys().map(String::as_str).collect();
+        assert_eq!(held, ["o://a/absent", "o://a/q"]);
+        // Nor does what the leader gave it under many names.
+        for n in 0..50 {
+            let links = vec![given(&leader, &child, &format!("o://a/m{n}"))];
+            let chain = Chain::new_verified(root, Vec::new(), links);
+            family.hold_proven(&chain, |issuer| *issuer == root);
+        }
+        assert!(family.holders.len() <= 2 + EACH_HOLDS);
+        let now = SystemTime::now();
+        let absent = family.held_by_another(&address("o://a/absent"), &own, now);
+        assert_eq!(absent, Some(peer(5)));
     }
 
     #[test]

@@ -341,6 +341,41 @@ async fn a_root_whose_key_has_changed_is_not_trusted() {
     stop([eu, sales, impostor]).await;
 }
 
+#[tokio::test]
+async fn a_new_root_that_the_parent_was_told_to_trust_is_no_reason_for_its_children() {
+    let directory = tempfile::tempdir().unwrap();
+    let trust = directory.path().join("trust.json");
+    let company = start(node("o://company")).await;
+    let there = at(&company).without_peer().unwrap();
+    let sales = below(node("o://company/sales"), &there);
+    let remembering = trust.clone();
+    let sales = sales.configure(|config| config.hierarchy.trust_file = Some(remembering));
+    let sales = start(sales).await;
+    let ai = child("o://company/sales/ai", &sales).await;
+    let mut events = ai.events();
+    stop([company]).await;
+
+    // Not a successor. The operator of the department says that it is right all the same.
+    let trust = o_node::Trust::open(o_core::NetworkId::default(), Some(trust)).unwrap();
+    assert!(trust.forget(&address("o://company")).unwrap());
+    let listen = there.clone();
+    let other = node("o://company").configure(|config| config.listen = vec![listen]);
+    let other = start(other).await;
+    until("the department is below the new one", || {
+        sales.parent() == Some(other.peer_id())
+    })
+    .await;
+    // Nobody has said so to those below it.
+    let presented = loop {
+        if let Some(Ok(Event::RootChanged { presented, .. })) = soon(events.next()).await {
+            break presented;
+        }
+    };
+    assert_eq!(presented, other.peer_id());
+    until("it is below nobody", || ai.parent().is_none()).await;
+    stop([ai, sales, other]).await;
+}
+
 #[test]
 fn a_place_that_makes_no_sense_is_refused() {
     let refused = |change: fn(&mut o_node::HierarchyConfig)| {

@@ -5,13 +5,14 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use bytes::Bytes;
 use o_address::PeerId;
 use o_core::{Chain, Delegation, NetworkId, Policy, RecordTimes, SignedDelegation, Successor};
 use o_node::{
-    CallerExt as _, Hosting, Keypair, Methods, Node, NodeBuilder, NodeConfig, Preset,
-    sign_successor, write_successors,
+    CallerExt as _, EnvelopeVerifier, Hosting, Keypair, Methods, Node, NodeBuilder, NodeConfig,
+    Preset, sign_successor, write_successors,
 };
-use o_protocol::{Blob, sign_delegation};
+use o_protocol::{Blob, RootOfTrust, sign_delegation, verify_chain};
 use serde::de::IgnoredAny;
 use serde_json::json;
 
@@ -88,6 +89,17 @@ async fn ask_to_join(
     name: &str,
     chain: &Chain,
 ) -> Result<(), String> {
+    let given = given_to(caller, parent, name, chain).await;
+    given.map(drop)
+}
+
+/// The same, and the envelopes of what the parent gives.
+async fn given_to(
+    caller: &Node,
+    parent: &Node,
+    name: &str,
+    chain: &Chain,
+) -> Result<Vec<Bytes>, String> {
     let _ = soon(caller.connect(&at(parent))).await;
     let chain: Vec<_> = chain.envelopes().into_iter().map(Blob).collect();
     #[derive(serde::Serialize)]
@@ -103,8 +115,13 @@ async fn ask_to_join(
     };
     let there = caller.peer(parent.peer_id());
     let target = address("o://~").pinned(parent.peer_id());
-    let joined = soon(there.call_typed::<IgnoredAny>(&target, "hierarchy.join", &request)).await;
-    joined.map(drop).map_err(|error| error.to_string())
+    #[derive(serde::Deserialize)]
+    struct Joined {
+        chain: Vec<Blob>,
+    }
+    let joined = soon(there.call_typed::<Joined>(&target, "hierarchy.join", &request)).await;
+    let joined = joined.map_err(|error| error.to_string())?;
+    Ok(joined.chain.into_iter().map(|blob| blob.0).collect())
 }
 
 /// The leader, after its old key was succeeded by its new one.
@@ -223,7 +240,54 @@ async fn what_a_parent_forbids_nobody_above_it_gives_instead() {
             .is_err_and(|why| why.contains("belongs to")),
         "{refused:?}"
     );
+    // Whoever shows no chain gets no more than with one, for its own name and for one below that.
+    for name in ["o://company/sales/ai", "o://company/sales/ai/x"] {
+        let chain = given_to(&ai, &company, name, &none).await.unwrap();
+        let chain = verified(&chain, &company);
+        assert_eq!(chain.policy().capabilities, bounded, "{name}");
+        let given = chain.delegations()[0].delegation().times;
+        assert!(given.lifetime <= until_now.lifetime, "{name}: {given:?}");
+    }
     stop([stranger, ai, company]).await;
+}
+
+/// A chain that the leader of the company has begun.
+fn verified(chain: &[Bytes], company: &Node) -> Chain {
+    let root = RootOfTrust::new(address("o://company"), company.peer_id());
+    let (now, network) = (SystemTime::now(), NetworkId::default());
+    verify_chain(chain, &root, &EnvelopeVerifier, now, &network).unwrap()
+}
+
+#[tokio::test]
+async fn what_a_parent_forbids_two_above_it_do_not_give_together() {
+    let company = start(node("o://company")).await;
+    let sales = child(node("o://company/sales"), &company).await;
+    let strict = node("o://company/sales/eu").configure(|config| {
+        config.hierarchy.policy.capabilities = Some(vec!["text/*".into()]);
+        config.hierarchy.delegation_lifetime = Duration::from_secs(3600);
+    });
+    let eu = child(strict, &sales).await;
+    let ai = child(node("o://company/sales/eu/ai"), &eu).await;
+    let held = ai.chain().unwrap();
+    let name = "o://company/sales/eu/ai";
+    // The leader lends the name; to the one in between that looks as if it had come from above.
+    let lent = given_to(&ai, &company, name, &held).await.unwrap();
+    let lent = verified(&lent, &company);
+    assert_eq!(lent.delegations().len(), 1);
+    let again = given_to(&ai, &sales, name, &lent).await.unwrap();
+    let again = verified(&again, &company);
+    assert_eq!(again.delegations().len(), 2);
+    for chain in [&lent, &again] {
+        assert_eq!(chain.policy().capabilities, held.policy().capabilities);
+        let given = chain.delegations().last().unwrap().delegation().times;
+        assert!(given.lifetime <= 3600, "{given:?}");
+    }
+    // Its own parent gives it what it always gave.
+    let home = given_to(&ai, &eu, name, &lent).await.unwrap();
+    let home = verified(&home, &company);
+    let given = home.delegations().last().unwrap().delegation().times;
+    assert_eq!((home.delegations().len(), given.lifetime), (3, 3600));
+    stop([ai, eu, sales, company]).await;
 }
 
 #[tokio::test]
